@@ -1,0 +1,1 @@
+"""The door: verifies deliveries, stores them, shows what became of them."""

@@ -1,0 +1,89 @@
+"""Who may come in, and how much they may bring.
+
+Default-deny: a path is open only if it is named here; any other needs a token,
+also one that does not exist. A token comes in a header only: addresses end up
+in logs.
+"""
+
+from http import HTTPStatus
+from typing import IO
+
+import gevent  # type: ignore[import-untyped]  # it ships no types
+from flask import current_app, g, request
+
+from webhook.problems import refuse
+from worker.tokens import Role, Token, Tokens
+
+OPEN = frozenset({"hooks.github", "hooks.healthz", "hooks.readyz"})
+READING = frozenset({"GET", "HEAD"})
+QUERY_TOKENS = frozenset({"token", "access_token", "api_key"})
+BODY_SECONDS = 20  # for all of a body: one byte a second must not hold a connection for ever
+
+
+def let_in() -> None:
+    """Refuse the request unless its path is open or its token may do this.
+
+    The token is in `g.token` afterwards, for the audit log.
+    """
+    if request.endpoint in OPEN:
+        return
+    if QUERY_TOKENS & request.args.keys():
+        refuse(
+            HTTPStatus.BAD_REQUEST,
+            "A token was in the address, where logs keep it.",
+            "Revoke it, and send the new one as `Authorization: Bearer TOKEN`.",
+        )
+    token = _token()
+    if token is None:
+        refuse(
+            HTTPStatus.UNAUTHORIZED,
+            "No valid token was sent.",
+            "Send `Authorization: Bearer TOKEN`; `sheetanchor token create` makes one.",
+        )
+    needed = Role.READ if request.method in READING else Role.DEPLOY
+    if not token.role.covers(needed):
+        refuse(
+            HTTPStatus.FORBIDDEN,
+            f"The token {token.name} has the role {token.role}; this needs {needed}.",
+            "Use another token.",
+        )
+    g.token = token
+
+
+def read_body(most: int) -> bytes:
+    """Return the body; refuse one over `most` bytes (413) or too slow (408).
+
+    The stream is read here because gunicorn and Werkzeug cut a chunked body at
+    the limit and pass on what is left, with no error (measured).
+    """
+    length = request.content_length
+    if length is not None and length > most:
+        _too_large(most)
+    stream: IO[bytes] = request.environ["wsgi.input"]
+    body = None
+    with gevent.Timeout(BODY_SECONDS, False):
+        body = stream.read(most + 1 if length is None and _has_body() else length or 0)
+    if body is None:
+        refuse(HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly.", "Send it again.")
+    if len(body) > most:
+        _too_large(most)
+    return body
+
+
+def _token() -> Token | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return None
+    tokens: Tokens = current_app.extensions["tokens"]
+    return tokens.check(token.strip())
+
+
+def _has_body() -> bool:
+    """Return whether a body without a length comes: only chunked, which gunicorn ends."""
+    return bool(request.environ.get("wsgi.input_terminated"))
+
+
+def _too_large(most: int) -> None:
+    refuse(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {most} bytes.", "Send less of it."
+    )

@@ -1,0 +1,41 @@
+"""The application factory: limits, headers, blueprints, error handlers."""
+
+from flask import Flask, Response
+from redis import Redis
+
+from webhook import access, api, hooks, problems
+from webhook.intake import Intake
+from webhook.signature import Keyring
+from worker.config import Config
+from worker.configfile import check_secrets
+from worker.ledger import Ledger
+from worker.tokens import Tokens
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(config: Config, redis: Redis) -> Flask:
+    """Build the app around a configuration and a connection; Redis is not asked yet.
+
+    Raises ConfigError when a webhook secret is missing, short or readable by others.
+    """
+    app = Flask("webhook", static_folder=None)
+    app.extensions["keyring"] = Keyring(check_secrets(config))
+    app.extensions["tokens"] = Tokens(config.server.state_dir)
+    app.extensions["intake"] = Intake(config, redis, Ledger(redis))
+    app.before_request(access.let_in)
+    app.after_request(_with_headers)
+    app.register_blueprint(hooks.bp)
+    app.register_blueprint(api.bp)
+    problems.register(app)
+    return app
+
+
+def _with_headers(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    return response

@@ -1,0 +1,147 @@
+"""What a delivery asks for: a push to deploy, or why there is none. Pure.
+
+Only the body is signed: the headers' event name may take a delivery away, but
+what is deployed is read from the body alone, and every field is checked before
+it is used. Branch names and messages are hostile text: a branch may be called
+`--upload-pack=...` or `x/main`, so the full ref is compared and nothing cut
+from it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.config import App
+from worker.deployment import REVISION
+from worker.redact import stripped
+
+GUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+LONGEST_MESSAGE = 200  # characters
+LONGEST_NAME = 100
+
+Payload = Mapping[str, Any]
+
+
+class MalformedError(ValueError):
+    """The body is not what GitHub sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """GitHub asked whether we are here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing to deploy, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A push to the app's branch."""
+
+    revision: str
+    by: str | None
+    message: str | None
+    author: str | None
+
+
+def load(body: bytes) -> dict[str, Any]:
+    """Return the JSON object. Raises MalformedError for anything else, however deep.
+
+    Stricter than Python's reader: UTF-8 only, no NaN, no key twice.
+    """
+    try:
+        payload = json.loads(
+            body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_without_doubles
+        )
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("The body is not JSON.") from error
+    if not isinstance(payload, dict):
+        raise MalformedError("The body is not a JSON object.")
+    return payload
+
+
+def judge(event: str, payload: Payload, app: App) -> Push | Pong | Ignored:
+    """Return what the delivery asks for. Raises MalformedError when it is no delivery."""
+    if "zen" in payload and "ref" not in payload:
+        return Pong() if event == "ping" else Ignored("The body is a ping.")
+    if event != "push":
+        return Ignored(f"The event is {stripped(event)[:LONGEST_NAME]!r}, not 'push'.")
+    ref = _text(payload, "ref")
+    repository = _text(_object(payload, "repository"), "full_name")
+    if (reason := _other(ref, repository, app)) is not None:
+        return Ignored(reason)
+    return _push(payload, ref)
+
+
+def _other(ref: str, repository: str, app: App) -> str | None:
+    """Return why this push is none of the app's, or None."""
+    if repository.lower() != app.repository.lower():
+        return f"The repository is not {app.repository}."
+    if ref == f"refs/heads/{app.branch}":
+        return None
+    if ref.startswith("refs/tags/"):
+        return "It is a tag."
+    return f"The branch is not {app.branch}."
+
+
+def _push(payload: Payload, ref: str) -> Push | Ignored:
+    revision = _text(payload, "after")
+    if not REVISION.fullmatch(revision):
+        raise MalformedError("`after` is not a revision.")
+    if payload.get("deleted") is True or not revision.strip("0"):
+        return Ignored("The branch was deleted.")
+    head, pusher = _object(payload, "head_commit"), _object(payload, "pusher")
+    message = _shown(head, "message", LONGEST_MESSAGE)
+    author = _shown(_object(head, "author"), "name", LONGEST_NAME)
+    by = _shown(pusher, "name", LONGEST_NAME)
+    return Push(revision=revision, by=by, message=message, author=author)
+
+
+def _text(fields: Payload, key: str) -> str:
+    """Return a text that must be there. Raises MalformedError."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not _is_unicode(value):
+        raise MalformedError(f"`{key}` is not a text.")
+    return value
+
+
+def _shown(fields: Payload, key: str, longest: int) -> str | None:
+    """Return the first line of a text that people see, or None if it is not there."""
+    if fields.get(key) is None:
+        return None
+    first_line = (_text(fields, key).strip().splitlines() or [""])[0]
+    return stripped(first_line)[:longest] or None
+
+
+def _object(fields: Payload, key: str) -> Payload:
+    """Return an object; empty if it is null or not there. Raises MalformedError."""
+    value = fields.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise MalformedError(f"`{key}` is not an object.")
+    return value or {}
+
+
+def _is_unicode(text: str) -> bool:
+    r"""Return whether the text can be written: a lone surrogate (\ud800) cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

@@ -1,0 +1,86 @@
+"""Errors as `application/problem+json` (RFC 9457): what happened, and what to do."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import NoReturn
+
+from flask import Flask, Response, abort
+from werkzeug.exceptions import HTTPException
+
+from worker.errors import (
+    BusyError,
+    HeldError,
+    NotFoundError,
+    SheetanchorError,
+    UnavailableError,
+    UsageError,
+)
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = 30  # seconds
+
+_STATUS = {
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    UsageError: HTTPStatus.BAD_REQUEST,
+    BusyError: HTTPStatus.CONFLICT,
+    HeldError: HTTPStatus.CONFLICT,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def problem(status: HTTPStatus, detail: str, remedy: str) -> Response:
+    """Return the answer."""
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "remedy": remedy,
+    }
+    response = Response(json.dumps(body), status, content_type="application/problem+json")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def refuse(status: HTTPStatus, detail: str, remedy: str) -> NoReturn:
+    """End the request with a problem."""
+    abort(problem(status, detail, remedy))
+
+
+def register(app: Flask) -> None:
+    """Answer every error with a problem, never with a page or a traceback."""
+    app.register_error_handler(SheetanchorError, _ours)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _ours(error: SheetanchorError) -> Response:
+    status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request.failed", extra={"detail": error.message})
+    return problem(status, error.message, error.remedy)
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error.response, Response):  # from `refuse`
+        return error.response
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    answer = problem(status, status.description or status.phrase, "Look at /api/v1 in the README.")
+    for name, value in error.get_headers():
+        if name == "Allow":
+            answer.headers[name] = value
+    return answer
+
+
+def _unforeseen(error: Exception) -> Response:
+    log.error("request.crashed", exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Something went wrong here that nobody foresaw.",
+        "Look for request.crashed in the log of the web process.",
+    )

@@ -1,0 +1,198 @@
+"""Docker Compose, through its binary: the only module that speaks to it.
+
+The danger is in the words: this module never says the commands and options
+that remove volumes, and answers no question (standard input is closed). The
+`docker-compose` binary itself is run, because killing the `docker` command
+leaves its plugin alive (measured), and with a scrubbed environment, because
+Compose would put ours into the repository's file.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker import durable
+from worker.adapters import process
+from worker.adapters.process import Line
+from worker.errors import CommandError, GuardError, UnavailableError
+
+RENDER = 60.0  # seconds
+UP = 900.0  # seconds; includes the grace that containers are given to stop
+BUILD = 7_200.0  # seconds
+PULL = 3_600.0  # seconds
+
+Model = dict[str, Any]
+
+_PLUGINS = (
+    "{home}/.docker/cli-plugins",
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
+_PASSED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+
+
+def binary() -> str:
+    """Return the path of Compose v2. Raises UnavailableError when there is none."""
+    for place in _PLUGINS:
+        path = Path(place.format(home=Path.home())) / "docker-compose"
+        if os.access(path, os.X_OK):
+            return str(path)
+    if found := shutil.which("docker-compose"):
+        return found
+    raise UnavailableError(
+        "Docker Compose v2 was not found.",
+        remedy="Install the docker-compose-plugin, version 2.20 or newer.",
+    )
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One Compose project. `mark` ties its programs to a deployment."""
+
+    project: str
+    mark: str | None = None
+
+    def build(self, model: Path, *, on_line: Line) -> None:
+        """Build every service that has a `build`. Raises CommandError."""
+        self._run(["-f", str(model), "--progress", "plain", "build"], BUILD, on_line=on_line)
+
+    def pull(self, model: Path, services: Sequence[str], *, on_line: Line) -> None:
+        """Pull the images of these services. Raises CommandError."""
+        self._run(
+            ["-f", str(model), "--progress", "plain", "pull", "--", *services],
+            PULL,
+            on_line=on_line,
+        )
+
+    def up(
+        self,
+        model: Path,
+        directory: Path,
+        services: Sequence[str] = (),
+        *,
+        start: bool = True,
+        recreate: bool = False,
+        on_line: Line | None = None,
+    ) -> None:
+        """Make the containers what the model says; without `start` only create them.
+
+        Builds nothing and pulls nothing: a missing image is an error. Data in
+        volumes is carried over. `recreate` replaces the named services' containers
+        even if nothing changed.
+        """
+        argv = ["-f", str(model), "--project-directory", str(directory), "--progress", "plain"]
+        argv += ["up", "--no-build", "--pull", "never"]
+        argv += ["--detach"] if start else ["--no-start"]
+        argv += ["--force-recreate", "--no-deps"] if recreate else []
+        argv += ["--remove-orphans"] if not services else ["--no-deps"]
+        self._run([*argv, "--", *services], UP, on_line=on_line)
+
+    def hashes(self, model: Path, directory: Path) -> dict[str, str]:
+        """Return service -> the hash that `up` would label its containers with."""
+        argv = ["-f", str(model), "--project-directory", str(directory)]
+        lines = self._run([*argv, "config", "--hash", "*"], RENDER).splitlines()
+        return dict(line.split() for line in lines if line.strip())
+
+    def _run(self, argv: Sequence[str], timeout: float, *, on_line: Line | None = None) -> str:
+        return _compose(["-p", self.project, *argv], Path("/"), timeout, self.mark, on_line)
+
+
+def render(
+    directory: Path,
+    compose_files: Sequence[str],
+    env_file: Path | None,
+    project: str | None,
+    *,
+    mark: str | None = None,
+) -> Model:
+    """Return the whole model: interpolated, env files read in, paths absolute.
+
+    `directory` is the project directory. Only the environment given to Compose
+    by `env_file` is interpolated. A `$` in a value is written `$$`, so the model
+    is valid input again. Raises CommandError with Compose's own words.
+    """
+    argv = _source(directory, compose_files, env_file, project)
+    return _model(_compose([*argv, "config", "--format", "json"], directory, RENDER, mark))
+
+
+def service_env_files(
+    directory: Path, compose_files: Sequence[str], env_file: Path | None
+) -> list[Path]:
+    """Return the `env_file:` paths that the services name, whether there or not."""
+    argv = _source(directory, compose_files, env_file, None)
+    argv += ["config", "--no-env-resolution", "--format", "json"]
+    model = _model(_compose(argv, directory, RENDER, None))
+    named = [
+        Path(entry["path"] if isinstance(entry, dict) else entry)
+        for service in model.get("services", {}).values()
+        for entry in service.get("env_file") or ()
+    ]
+    return sorted({directory / path for path in named})
+
+
+def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
+    """Return a variable of an env file exactly as Compose reads it; None if unset.
+
+    Compose is asked itself: quotes, escapes and references in such files have
+    rules of their own, and a naive reader gets another password. `scratch` is a
+    folder for a file that holds only the variable's name.
+    """
+    if not re.match(r"^[A-Za-z_][A-Za-z0-9_]*$", name):
+        raise GuardError(f"{name!r} is not a variable's name.", remedy="Mend data.mongodb.")
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    question = scratch / "question.json"
+    value = {"value": f"${{{name}-}}", "set": f"${{{name}+set}}"}
+    asked = {"name": "question", "services": {"x": {"image": "x", "environment": value}}}
+    durable.write(question, json.dumps(asked).encode())
+    argv = ["-f", str(question), "--env-file", str(env_file), "config", "--format", "json"]
+    answer = _model(_compose(argv, scratch, RENDER, None))["services"]["x"]["environment"]
+    return str(answer["value"]).replace("$$", "$") if answer["set"] else None
+
+
+def _source(
+    directory: Path, compose_files: Sequence[str], env_file: Path | None, project: str | None
+) -> list[str]:
+    argv = ["--project-directory", str(directory)]
+    for name in compose_files:
+        if not (directory / name).is_file():
+            raise GuardError(
+                f"The Compose file {name} does not exist in the revision.",
+                remedy="Push it, or mend compose_files.",
+            )
+        argv += ["-f", str(directory / name)]
+    if env_file is not None and not env_file.is_file():
+        raise GuardError(
+            f"The env file {env_file} does not exist.",
+            remedy="Write it, or mend env_file in sheetanchor.toml.",
+        )
+    argv += ["--env-file", str(env_file)] if env_file else []
+    return argv + (["-p", project] if project else [])
+
+
+def _compose(
+    argv: Sequence[str], cwd: Path, timeout: float, mark: str | None, on_line: Line | None = None
+) -> str:
+    return process.run(
+        [binary(), *argv], cwd=cwd, timeout=timeout, env=_environment(), mark=mark, on_line=on_line
+    )
+
+
+def _environment() -> Mapping[str, str]:
+    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    # Compose 2.40 would hand builds to a newer buildx than Debian's.
+    return {"PATH": os.defpath, **passed, "LANG": "C.UTF-8", "COMPOSE_BAKE": "false"}
+
+
+def _model(text: str) -> Model:
+    try:
+        model: Model = json.loads(text)
+    except ValueError as error:
+        raise CommandError(["docker-compose", "config"], "printed no JSON", text[-500:]) from error
+    return model

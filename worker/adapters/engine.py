@@ -1,0 +1,251 @@
+"""The Docker engine, through its SDK: containers, images and their names.
+
+Steps see only the two plain classes below. Foreign errors are translated
+here, once.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import docker
+from docker.errors import DockerException, ImageNotFound, NotFound
+from requests.exceptions import RequestException
+
+from worker.errors import StepError, UnavailableError
+
+TIMEOUT = 120  # seconds, for one request; stopping adds the container's own grace
+PROJECT = "com.docker.compose.project"
+
+Policy = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a deployment needs to know of a container, as it was when asked."""
+
+    id: str
+    name: str
+    service: str
+    number: int
+    oneoff: bool
+    image: str  # the image's id, not its name
+    image_name: str
+    config_hash: str
+    working_dir: str
+    depends_on: tuple[str, ...]
+    status: str  # created, running, exited, restarting, paused, dead, removing
+    exit_code: int
+    health: str | None
+    restarts: int
+    started_at: str
+    policy: Policy
+    stop_timeout: int
+    mounts: tuple[tuple[str, str, str], ...]  # type, source, destination
+    health_budget: float  # seconds that the health check asks for
+
+    @property
+    def running(self) -> bool:
+        """Whether the container's program runs, between two restarts too."""
+        return self.status in ("running", "restarting", "paused")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Return the container that `as_dict` wrote."""
+        tuples = {"depends_on": tuple(fields["depends_on"])}
+        return cls(**{**fields, **tuples, "mounts": tuple(map(tuple, fields["mounts"]))})
+
+
+class Engine:
+    """The engine that `DOCKER_HOST` names; connected to when first asked."""
+
+    @cached_property
+    def _client(self) -> Any:
+        with _translated("connect"):
+            return docker.from_env(timeout=TIMEOUT)
+
+    def version(self) -> str:
+        """Return the engine's version. Raises UnavailableError when it does not answer."""
+        with _translated("ask Docker for its version"):
+            return str(self._client.version()["Version"])
+
+    def containers(self, project: str) -> list[Container]:
+        """Return all containers of a Compose project, stopped ones too, by name."""
+        with _translated(f"list the containers of {project}"):
+            listed = self._client.api.containers(
+                all=True, filters={"label": f"{PROJECT}={project}"}
+            )
+            found = [self._inspect(entry["Id"]) for entry in listed]
+        return sorted((one for one in found if one), key=lambda one: one.name)
+
+    def project_in(self, directory: str) -> str | None:
+        """Return the project whose containers were started from this folder, if any."""
+        label = f"com.docker.compose.project.working_dir={directory}"
+        with _translated(f"look for containers of {directory}"):
+            listed = self._client.api.containers(all=True, filters={"label": label})
+        return next((str(entry["Labels"][PROJECT]) for entry in listed), None)
+
+    def _inspect(self, container: str) -> Container | None:
+        try:
+            return _container(self._client.api.inspect_container(container))
+        except NotFound:  # removed while we looked
+            return None
+
+    def set_policy(self, container: str, policy: Policy) -> None:
+        """Give a container this restart policy."""
+        with _translated("set a restart policy"):
+            self._client.api.update_container(container, restart_policy=policy)
+
+    def stop(self, containers: Sequence[Container]) -> None:
+        """Stop containers, those that depend on others first, each with its own grace."""
+        for wave in stop_order(containers):
+            with ThreadPoolExecutor(max_workers=max(1, len(wave))) as pool:
+                list(pool.map(self._stop, wave))
+
+    def _stop(self, container: Container) -> None:
+        with _translated(f"stop {container.name}"):
+            try:
+                self._client.api.stop(container.id, timeout=container.stop_timeout)
+            except NotFound:
+                return
+
+    def start(self, container: str) -> None:
+        """Start a container that is there."""
+        with _translated("start a container"):
+            self._client.api.start(container)
+
+    def remove(self, container: Container) -> None:
+        """Remove a stopped container by its id; its volumes stay, anonymous ones too."""
+        with _translated(f"remove {container.name}"):
+            try:
+                self._client.api.remove_container(container.id, v=False)
+            except NotFound:
+                return
+
+    def image_id(self, name: str) -> str | None:
+        """Return the id that an image's name or id has now; None when there is none."""
+        with _translated(f"look up the image {name}"):
+            try:
+                return str(self._client.api.inspect_image(name)["Id"])
+            except ImageNotFound:
+                return None
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image another name; who had it loses it."""
+        repository, _, tag = name.rpartition(":") if _has_tag(name) else (name, "", "latest")
+        with _translated(f"tag {name}"):
+            self._client.api.tag(image, repository, tag)
+
+    def untag(self, name: str) -> None:
+        """Take a name from its image; the image goes if nothing else holds it."""
+        with _translated(f"untag {name}"):
+            try:
+                self._client.api.remove_image(name, noprune=False)
+            except NotFound:
+                return
+
+    def tags(self, repository: str) -> list[str]:
+        """Return the full names of all images under a repository name."""
+        with _translated(f"list the images of {repository}"):
+            images = self._client.api.images(name=repository)
+        names = (name for image in images for name in image["RepoTags"] or ())
+        return [name for name in names if name.rpartition(":")[0] == repository]
+
+    def root(self) -> str:
+        """Return the folder in which Docker keeps its images."""
+        with _translated("ask Docker for its folder"):
+            return str(self._client.info()["DockerRootDir"])
+
+    def logs(self, container: str, *, tail: int) -> str:
+        """Return the last lines that a container wrote."""
+        with _translated("read a container's log"):
+            return bytes(self._client.api.logs(container, tail=tail)).decode(errors="replace")
+
+    def follow(self, container: str, *, tail: int) -> Iterator[str]:
+        """Yield a container's log, then what comes, until it ends."""
+        with _translated("follow a container's log"):
+            for chunk in self._client.api.logs(container, tail=tail, stream=True, follow=True):
+                yield bytes(chunk).decode(errors="replace")
+
+
+def stop_order(containers: Sequence[Container]) -> list[list[Container]]:
+    """Return waves of containers to stop: who needs another goes before it."""
+    waves, left = [], list(containers)
+    while left:
+        needed = {name for one in left for name in one.depends_on if name != one.service}
+        wave = [one for one in left if one.service not in needed] or left  # a circle: all
+        waves.append(wave)
+        left = [one for one in left if one not in wave]
+    return waves
+
+
+def _container(raw: dict[str, Any]) -> Container:
+    labels, state, host = raw["Config"]["Labels"] or {}, raw["State"], raw["HostConfig"]
+    depends = labels.get("com.docker.compose.depends_on") or ""
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        service=labels.get("com.docker.compose.service", ""),
+        number=int(labels.get("com.docker.compose.container-number") or 0),
+        oneoff=labels.get("com.docker.compose.oneoff") == "True",
+        image=raw["Image"],
+        image_name=raw["Config"]["Image"],
+        config_hash=labels.get("com.docker.compose.config-hash", ""),
+        working_dir=labels.get("com.docker.compose.project.working_dir", ""),
+        depends_on=tuple(part.partition(":")[0] for part in depends.split(",") if part),
+        status=state["Status"],
+        exit_code=state["ExitCode"],
+        health=(state.get("Health") or {}).get("Status"),
+        restarts=raw["RestartCount"],
+        started_at=state["StartedAt"],
+        policy={**(host["RestartPolicy"] or {})},
+        stop_timeout=_or(raw["Config"].get("StopTimeout"), 10),
+        mounts=tuple((m["Type"], m.get("Source", ""), m["Destination"]) for m in raw["Mounts"]),
+        health_budget=_health_budget(raw["Config"].get("Healthcheck") or {}),
+    )
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _health_budget(check: dict[str, Any]) -> float:
+    """Return the seconds until the check itself would say unhealthy."""
+    if not check or check.get("Test", ["NONE"])[0] == "NONE":
+        return 0.0
+    default = 30_000_000_000  # nanoseconds, Docker's own
+    every = (check.get("Interval") or default) + (check.get("Timeout") or default)
+    tries = (check.get("Retries") or 3) + 1
+    return float(((check.get("StartPeriod") or 0) + every * tries) / 1e9)
+
+
+def _has_tag(name: str) -> bool:
+    return re.search(r":[^/]+$", name) is not None
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn the SDK's and the transport's errors into ours."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        if error.response is not None and error.response.status_code < 500:  # noqa: PLR2004
+            raise StepError(
+                f"Docker refused to {what}: {error.explanation}.", remedy="See Docker's words."
+            ) from error
+        raise UnavailableError(
+            f"Docker failed to {what}: {error.explanation}.", remedy="Look at dockerd's log."
+        ) from error
+    except (DockerException, RequestException, OSError) as error:
+        raise UnavailableError(
+            f"Docker did not answer when asked to {what}.",
+            remedy="Start it: systemctl start docker.",
+        ) from error

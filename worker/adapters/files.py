@@ -1,0 +1,127 @@
+"""Files: what they are, their hashes, and writing them so that a crash cannot halve them.
+
+`worker.adapters.files_tree` walks and changes whole trees with these.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK = 1 << 20  # bytes
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a FIFO that took a file's place must not hold us for ever.
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+Sink = Callable[[bytes], object]
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """What lstat says of a file, folder or link; times in nanoseconds."""
+
+    type: str  # file, dir, link; "" for anything else
+    size: int
+    mode: int  # permission bits
+    uid: int
+    gid: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    target: str = ""
+
+
+@contextlib.contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Close a descriptor at the end."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def stat_of(descriptor: int) -> Stat:
+    """Return what is open."""
+    return _stat_of(os.fstat(descriptor))
+
+
+def chunks(descriptor: int) -> Iterator[bytes]:
+    """Yield what is left of an open file."""
+    while chunk := os.read(descriptor, CHUNK):
+        yield chunk
+
+
+def sha256(parts: Iterable[bytes], write: Sink = len) -> tuple[str, int]:
+    """Return the SHA-256 in hex, and the bytes; each part is handed to `write` as well."""
+    digest, size = hashlib.sha256(), 0
+    for part in parts:
+        digest.update(part)
+        size += len(part)
+        write(part)
+    return digest.hexdigest(), size
+
+
+def sha256_of(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 in hex, and the bytes, of a regular file. Raises OSError."""
+    with closing(os.open(path, FILE)) as descriptor:
+        return sha256(chunks(descriptor))
+
+
+def write_all(descriptor: int) -> Sink:
+    """Return a function that writes all of what it is given."""
+
+    def write(part: bytes) -> None:
+        view = memoryview(part)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file so that it is there whole, on disk, or not at all."""
+    staged = path.with_name(f".{path.name}.new")
+    staged.unlink(missing_ok=True)
+    with closing(os.open(staged, NEW, mode)) as descriptor:
+        write_all(descriptor)(content)
+        os.fsync(descriptor)
+    staged.rename(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Return when the file or folder is on disk."""
+    with closing(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
+        os.fsync(descriptor)
+
+
+def sync_all(paths: Iterable[Path]) -> None:
+    """Return when all are on disk; eight at a time share the disk's journal (measured: 2x)."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sync, paths))
+
+
+def lstat_in(folder: int, name: str) -> Stat:
+    """Return what a name in an open folder stands for."""
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    link = stat.S_ISLNK(found.st_mode)
+    return _stat_of(found, os.readlink(name, dir_fd=folder) if link else "")
+
+
+def _stat_of(found: os.stat_result, target: str = "") -> Stat:
+    return Stat(
+        type=_KINDS.get(stat.S_IFMT(found.st_mode), ""),
+        size=found.st_size if stat.S_ISREG(found.st_mode) else 0,
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+        mtime_ns=found.st_mtime_ns,
+        ctime_ns=found.st_ctime_ns,
+        inode=found.st_ino,
+        target=target,
+    )

@@ -1,0 +1,207 @@
+"""MongoDB: reading an app's databases, and what a restore does to them.
+
+The danger is being believed: an acknowledged write that is not on disk, a read from a
+secondary that lags, a collection that vanished and reads as empty. So all reads go to
+the primary, writes wait for the majority and its journal, whatever the URI's options
+say, and collections are known by their UUID.
+
+Reading uses the app's own user; whatever a restore needs uses the admin URI if one is
+configured. Callers wait and try again; nothing here does.
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from bson.son import SON
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from worker.adapters import mongo_guards, mongo_operations
+from worker.adapters.mongo_errors import Translator
+from worker.adapters.mongo_format import ORDERED
+from worker.adapters.mongo_server import (
+    OURS,
+    Collection,
+    Operation,
+    Reading,
+    Server,
+    collection_of,
+    reading_of,
+    server_of,
+)
+from worker.adapters.mongo_uri import database_of, host_uri, secrets_of, user_of
+from worker.adapters.mongo_writer import Writer
+from worker.errors import GuardError
+
+APP_NAME = "sheetanchor"
+ANSWERS_WITHIN = 120_000  # milliseconds, of a read
+BUILDS_WITHIN = 3_600_000  # milliseconds, of an index build of a big collection
+BATCH = 5_000  # documents; measured best (facts/backup.md A1)
+NOT_OUR_DATA = ("system.views", "system.profile", "system.js")  # and buckets: see `collections`
+
+Client = MongoClient[SON[str, Any]]
+
+
+class Mongo:
+    """The databases of one app."""
+
+    def __init__(self, client: Client, admin: Client, databases: tuple[str, ...]) -> None:
+        self.databases = databases
+        self.user: tuple[str, str] | None = None
+        self.restores_as: tuple[str, str] | None = None
+        self.translated = Translator()
+        self._client = client
+        self._admin = admin
+
+    @classmethod
+    def connect(
+        cls, uri: str, databases: tuple[str, ...] = (), admin_uri: str | None = None
+    ) -> Self:
+        """Return the databases that the URI's path, or `databases`, name.
+
+        Nothing is asked of the server yet. Raises GuardError for a URI that cannot be
+        used, or when no database is named.
+        """
+        named = databases or tuple(filter(None, [database_of(uri)]))
+        if not named:
+            raise GuardError(
+                "data.mongodb names no database in its path, and data.databases is not set.",
+                remedy="End the URI with /name, or list the names in data.databases.",
+            )
+        translated = Translator(secrets_of(uri) + (secrets_of(admin_uri) if admin_uri else ()))
+        with translated("be reached"):
+            client = _client(uri, ANSWERS_WITHIN)
+            admin = _client(admin_uri or uri, BUILDS_WITHIN)
+        mongo = cls(client, admin, named)
+        mongo.translated = translated
+        mongo.user = user_of(uri)
+        mongo.restores_as = user_of(admin_uri or uri)
+        return mongo
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self._admin.close()
+
+    def ping(self) -> None:
+        """Return if the primary answers this user. Raises UnavailableError otherwise."""
+        with self.translated("answer"):
+            for database in self.databases:  # `ping` itself needs no password
+                self._database(database).command("listCollections", nameOnly=True)
+
+    def server(self) -> Server:
+        """Return the server's version, and which process of it this is."""
+        with self.translated("say what it is"):
+            hello = self._client.admin.command("hello")
+            return server_of(hello, str(self._client.admin.command("buildInfo")["version"]))
+
+    def collections(self, database: str) -> list[Collection]:
+        """Return the collections and views by name, without ours and MongoDB's own."""
+        with self.translated(f"list the collections of {database}"):
+            opened = self._database(database)
+            found = []
+            for listed in opened.list_collections():
+                name = listed["name"]
+                if name in NOT_OUR_DATA or name.startswith((OURS, "system.buckets.")):
+                    continue
+                view = listed.get("type", "collection") != "collection"
+                indexes = [] if view else list(opened[name].list_indexes())
+                found.append(collection_of(database, listed, indexes))
+        return sorted(found, key=lambda collection: collection.name)
+
+    def left_out(self, database: str) -> list[str]:
+        """Return the names of system collections that hold data and cannot be restored."""
+        with self.translated(f"look into {database}"):
+            opened = self._database(database)
+            if not opened.list_collection_names(filter={"name": "system.js"}):
+                return []
+            return ["system.js"] if opened["system.js"].find_one({}, {"_id": 1}) else []
+
+    def reading(self, collection: Collection) -> Reading:
+        """Return the collection's counters now; of a vanished one, without a UUID."""
+        process = self.server().process
+        with self.translated(f"count what was written to {collection.database}"):
+            opened = self._database(collection.database)
+            stats = opened.command("collStats", collection.name)
+            # The name may stand for another collection by now: ask after counting.
+            listed = list(opened.list_collections(filter={"name": collection.name}))
+        uuid = listed[0].get("info", {}).get("uuid") if listed else None
+        return reading_of(stats, bytes(uuid).hex() if uuid is not None else "", process)
+
+    def raw_batches(self, collection: Collection) -> Iterator[bytes]:
+        """Yield the collection's documents as BSON, many back to back, in stored order."""
+        with self.translated(f"read {collection.database}.{collection.name}"):
+            found = self._database(collection.database)[collection.name]
+            yield from found.find_raw_batches({}, batch_size=BATCH)
+
+    def size(self) -> int:
+        """Return the bytes of all documents, uncompressed: the most that a backup takes."""
+        total = 0
+        for database in self.databases:
+            with self.translated(f"measure {database}"):
+                total += int(self._database(database).command("dbStats")["dataSize"])
+        return total
+
+    def operations(self, *, settling: bool = False) -> list[Operation]:
+        """Return what runs on the databases and is not ours, open transactions included.
+
+        A user without the right to see everybody's operations sees its own: the app's.
+        `settling` leaves out what does not write.
+        """
+        with self.translated("list its operations"):
+            found = mongo_operations.running(self._admin, self.databases, self.user, APP_NAME)
+        return [operation for operation in found if operation.writes or not settling]
+
+    def kill(self, operation: Operation) -> None:
+        """End an operation or abort an open transaction; it may take a while to stop."""
+        with self.translated(f"end {operation}"):
+            mongo_operations.kill(self._admin, operation)
+
+    def refuse_unsupported(self) -> None:
+        """Raise GuardError for a sharded cluster and for time-series collections."""
+        mongo_guards.refuse_unsupported(self)
+
+    def check_restorable(self) -> None:
+        """Raise GuardError unless the restoring user may do all that a restore does.
+
+        Tried on scratch collections in each database, which are removed again, also
+        those of a run that was killed.
+        """
+        for database in self.databases:
+            mongo_guards.check_restorable(self.writer(database), self.restores_as)
+
+    def writer(self, database: str) -> Writer:
+        """Return what a restore does to one database, as the user that may."""
+        opened: Database[SON[str, Any]] = self._admin.get_database(database, codec_options=ORDERED)
+        return Writer(opened, self.translated)
+
+    def _database(self, name: str) -> Database[SON[str, Any]]:
+        return self._client.get_database(name, codec_options=ORDERED)
+
+
+def _client(uri: str, milliseconds: int) -> Client:
+    return MongoClient(
+        host_uri(uri),
+        document_class=SON,
+        appname=APP_NAME,
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=milliseconds,
+        readPreference="primary",
+        readConcernLevel="local",
+        w="majority",
+        journal=True,
+        retryReads=True,
+    )

@@ -1,0 +1,57 @@
+"""How mongodump writes: file names, metadata and the frames of a .bson file.
+
+What is written here must be read by `mongorestore --gzip`, and the other way round.
+Extended JSON is canonical throughout: an index key -1.0 that comes back as 1 is
+another index (mongo-tools TOOLS-3708).
+"""
+
+import base64
+import hashlib
+import json
+from typing import Any
+from urllib.parse import quote_plus
+
+from bson import json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.json_util import CANONICAL_JSON_OPTIONS, JSONOptions
+from bson.son import SON
+
+Json = dict[str, Any]
+
+# Dates as milliseconds: BSON knows years that Python's datetime does not.
+_DATES = DatetimeConversion.DATETIME_MS
+_OPTIONS: JSONOptions = CANONICAL_JSON_OPTIONS.with_options(
+    document_class=SON, datetime_conversion=_DATES
+)
+ORDERED: CodecOptions[SON[str, Any]] = CodecOptions(document_class=SON, datetime_conversion=_DATES)
+
+LONGEST_NAME = 238  # mongodump's limits: common/util and mongodump/prepare.go:208-217
+KEPT_OF_A_LONG_NAME = 208
+
+
+def file_stem(collection: str) -> str:
+    """Return mongodump's file name for a collection, without its suffixes."""
+    escaped = quote_plus(collection, safe="")
+    if len(escaped) <= LONGEST_NAME:
+        return escaped
+    digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
+    short = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return f"{escaped[:KEPT_OF_A_LONG_NAME]}%24{short}"
+
+
+def to_json(document: Any) -> Any:
+    """Return a BSON value as plain JSON values in canonical extended form, order kept."""
+    return json.loads(json_util.dumps(document, json_options=_OPTIONS))
+
+
+def from_json(value: Any) -> Any:
+    """Return the BSON value that `to_json` wrote; documents are ordered SONs."""
+    return json_util.loads(json.dumps(value), json_options=_OPTIONS)
+
+
+def metadata(name: str, kind: str, options: Json, indexes: list[Json], uuid: str) -> bytes:
+    """Return the bytes of a metadata.json; `kind` is collection or view."""
+    fields: Json = {"indexes": indexes, "uuid": uuid, "collectionName": name, "type": kind}
+    if options:  # mongodump leaves empty options out, and mongorestore expects as much
+        fields = {"options": options, **fields}
+    return json.dumps(fields, separators=(",", ":")).encode()

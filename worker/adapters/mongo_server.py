@@ -1,0 +1,123 @@
+"""What a MongoDB server says of itself and of its collections: plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.adapters.mongo_format import Json, to_json
+
+OURS = "_sheetanchor_"  # begins the name of every collection that we make for a while
+_WRITES = ("insert", "update", "modify", "remove", "truncate")
+_READS = ("next calls", "prev calls", "search calls", "search near calls", "reset calls")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server: `process` changes with every start of mongod and every election."""
+
+    version: str
+    process: str
+    replica_set: str | None
+    sharded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A collection, view or time series; options and indexes in canonical extended JSON."""
+
+    database: str
+    name: str
+    type: str  # collection, view, timeseries
+    options: Json
+    indexes: list[Json]
+    uuid: str  # hex; empty for a view
+
+    @property
+    def ttl(self) -> bool:
+        """Whether documents expire by themselves."""
+        return "expireAfterSeconds" in self.options or any(map(expires, self.indexes))
+
+    @property
+    def capped(self) -> bool:
+        """Whether old documents give way to new ones."""
+        return bool(self.options.get("capped"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A collection's counters at one moment, as WiredTiger counts them since it opened it.
+
+    `writes` is empty where the storage engine does not count: then nothing is proven.
+    """
+
+    uuid: str
+    writes: Mapping[str, int]
+    reads: int
+    documents: int
+    bytes: int
+    process: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Something that runs on the server: an operation, or a transaction left open."""
+
+    id: Any  # opid, or the session of an open transaction
+    namespace: str
+    what: str
+    seconds: float
+    writes: bool
+    client: str
+    app_name: str
+
+    def __str__(self) -> str:
+        who = f"{self.app_name or 'a client'} at {self.client or 'the server itself'}"
+        return f"{self.what} on {self.namespace} by {who} for {self.seconds:.0f} s"
+
+
+def expires(index: Mapping[str, Any]) -> bool:
+    """Return whether an index is a TTL index."""
+    return "expireAfterSeconds" in index
+
+
+def server_of(hello: Mapping[str, Any], version: str) -> Server:
+    """Return the server that answered `hello`."""
+    topology = hello.get("topologyVersion") or {}
+    # An election can undo writes without a restart (roll-back), so it counts as another process.
+    process = "/".join(str(part) for part in (topology.get("processId"), hello.get("electionId")))
+    return Server(
+        version=version,
+        process=process if topology.get("processId") else "",
+        replica_set=hello.get("setName"),
+        sharded=hello.get("msg") == "isdbgrid",
+    )
+
+
+def collection_of(database: str, listed: Mapping[str, Any], indexes: list[Any]) -> Collection:
+    """Return the collection that `listCollections` and `listIndexes` describe."""
+    uuid = listed.get("info", {}).get("uuid")
+    return Collection(
+        database=database,
+        name=listed["name"],
+        type=listed.get("type", "collection"),
+        options=to_json(listed.get("options", {})),
+        indexes=[{k: v for k, v in to_json(index).items() if k != "ns"} for index in indexes],
+        uuid=bytes(uuid).hex() if uuid is not None else "",
+    )
+
+
+def reading_of(stats: Mapping[str, Any], uuid: str, process: str) -> Reading:
+    """Return the counters in a collStats answer."""
+    cursor = stats.get("wiredTiger", {}).get("cursor", {})
+    return Reading(
+        uuid=uuid,
+        writes={
+            name: int(value)
+            for name, value in sorted(cursor.items())
+            if any(word in name for word in _WRITES)
+        },
+        reads=sum(int(cursor.get(name, 0)) for name in _READS),
+        documents=int(stats.get("count", 0)),
+        bytes=int(stats.get("size", 0)),
+        process=process,
+    )

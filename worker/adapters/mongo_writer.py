@@ -1,0 +1,119 @@
+"""What a restore does to one database.
+
+Every write is acknowledged by the majority and its journal, or raises. Documents go in
+as the bytes they were, past validators: old documents may not fit a newer one.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bson.raw_bson import RawBSONDocument
+from bson.son import SON
+from pymongo.database import Database
+
+from worker.adapters.mongo_errors import Translator
+from worker.adapters.mongo_format import Json, from_json
+from worker.adapters.mongo_server import OURS, Collection, collection_of
+from worker.errors import RestoreError
+
+MAJORITY = {"w": "majority", "j": True, "wtimeout": 120_000}  # milliseconds
+
+
+class Writer:
+    """One database, as the user that may restore it."""
+
+    def __init__(self, database: Database[SON[str, Any]], translated: Translator) -> None:
+        self.name = database.name
+        self._database = database
+        self._translated = translated
+
+    def collection(self, name: str) -> Collection | None:
+        """Return a collection with its indexes, ours too, or None."""
+        with self._translated(f"look at {self.name}.{name}", RestoreError):
+            for listed in self._database.list_collections(filter={"name": name}):
+                indexes = list(self._database[name].list_indexes())
+                return collection_of(self.name, listed, indexes)
+        return None
+
+    def create(self, name: str, options: Json, id_index: Json | None = None) -> None:
+        """Create a collection, or a view, with options in canonical extended JSON."""
+        wanted = SON([("create", name), *from_json(options).items()])
+        if id_index is not None:
+            wanted["idIndex"] = from_json(id_index)
+        self._run(wanted, f"create {self.name}.{name}")
+
+    def insert(self, name: str, documents: Sequence[bytes]) -> None:
+        """Insert documents as they are, in order, at most 48 MB and 100,000 of them."""
+        raw = [RawBSONDocument(document) for document in documents]
+        command: SON[str, Any] = SON(
+            insert=name, documents=raw, ordered=True, bypassDocumentValidation=True
+        )
+        self._run(command, f"load documents into {self.name}.{name}")
+
+    def raw_batches(self, name: str) -> Iterable[bytes]:
+        """Yield what the collection holds, as `Mongo.raw_batches` does."""
+        with self._translated(f"read {self.name}.{name}", RestoreError):
+            yield from self._database[name].find_raw_batches({}, batch_size=5_000)
+
+    def create_indexes(self, name: str, indexes: Sequence[Json]) -> None:
+        """Build the indexes, all in one go. A duplicate for a unique one raises."""
+        if indexes:
+            command: SON[str, Any] = SON(
+                createIndexes=name, indexes=[from_json(index) for index in indexes]
+            )
+            self._run(command, f"build the indexes of {self.name}.{name}")
+
+    def drop_index(self, name: str, index: str) -> None:
+        """Drop an index by its name."""
+        command: SON[str, Any] = SON(dropIndexes=name, index=index)
+        self._run(command, f"drop the index {index} of {self.name}.{name}")
+
+    def expire_after(self, name: str, seconds: Any) -> None:
+        """Let a clustered collection's documents expire; `seconds` in extended JSON."""
+        command: SON[str, Any] = SON(collMod=name, expireAfterSeconds=from_json(seconds))
+        self._run(command, f"let documents of {self.name}.{name} expire")
+
+    def swap_in(self, staged: str, name: str) -> None:
+        """Let a staged collection take the place of `name` at once (2 ms, whatever its size)."""
+        doing = f"put {self.name}.{name} in its place"
+        command: SON[str, Any] = SON(
+            renameCollection=f"{self.name}.{staged}",
+            to=f"{self.name}.{name}",
+            dropTarget=True,
+            writeConcern=MAJORITY,
+        )
+        with self._translated(doing, RestoreError):
+            _refuse_failures(self._database.client.admin.command(command), doing)
+
+    def drop(self, name: str) -> None:
+        """Drop a collection or a view; nothing happens when there is none."""
+        with self._translated(f"drop {self.name}.{name}", RestoreError):
+            self._database.drop_collection(name)
+
+    def drop_ours(self) -> None:
+        """Drop what a killed restore or check of ours left behind."""
+        with self._translated(f"clean up in {self.name}", RestoreError):
+            names = self._database.list_collection_names()
+        for name in names:
+            if name.startswith(OURS):
+                self.drop(name)
+
+    def is_empty(self) -> bool:
+        """Return whether the database has no collection and no view."""
+        with self._translated(f"look into {self.name}", RestoreError):
+            return not self._database.list_collection_names()
+
+    def _run(self, command: SON[str, Any], doing: str) -> None:
+        with self._translated(doing, RestoreError):
+            answer = self._database.command(SON([*command.items(), ("writeConcern", MAJORITY)]))
+        _refuse_failures(answer, doing)
+
+
+def _refuse_failures(answer: Any, doing: str) -> None:
+    """Raise for what a command reports beside `ok: 1`: refused documents, no majority."""
+    failures = [*answer.get("writeErrors", ()), *filter(None, [answer.get("writeConcernError")])]
+    if failures:
+        raise RestoreError(
+            f"MongoDB could not {doing}: {failures[0].get('errmsg', 'it did not say why')}.",
+            remedy="Look into mongod's log for the cause, then try again.",
+        )

@@ -1,0 +1,78 @@
+"""After a deployment's end: removes what nobody needs, shows what there is.
+
+Everything here can be left out, or run twice, and no deployment depends on it.
+It never touches what the running or the previous release needs.
+"""
+
+import shutil
+from typing import Any
+
+from worker.adapters.engine import Engine
+from worker.backups import catalogue, retention
+from worker.clock import Clock
+from worker.config import App
+from worker.decisions import Decisions
+from worker.ledger import Ledger
+from worker.state import State
+
+
+def tidy(app: App, state: State, engine: Engine, clock: Clock) -> None:
+    """Remove work folders, partial and expired backups, releases beyond `keep_releases`.
+
+    The caller holds the app's lock.
+    """
+    for work in state.works.iterdir():
+        shutil.rmtree(work)
+    running = Decisions(state.decisions).read()["running"] or {}
+    needed = {running.get("release"), running.get("previous_release")} - {None}
+    _backups(app, clock, needed)
+    _releases(app, state, engine, needed)
+
+
+def _backups(app: App, clock: Clock, needed: set[Any]) -> None:
+    catalogue.clean_partial(app.backup_dir, app.name)
+    there = catalogue.backups(app.backup_dir, app.name)
+    held = {one.id for one in there if one.deployment in needed}
+    retention.prune(
+        there,
+        keep=app.backup.keep,
+        keep_safety_days=app.backup.keep_safety,
+        now=clock.now(),
+        needed=held,
+    )
+
+
+def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:
+    """Keep the newest complete releases; the others' folders and pins go."""
+    complete = [folder for folder in state.releases.iterdir() if (folder / "images.json").exists()]
+    newest = sorted(folder.name for folder in complete)[-app.rollback.keep_releases :]
+    kept = {*newest, *needed}
+    for folder in state.releases.iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
+    for tag in engine.tags(f"sheetanchor/{app.name}"):
+        if not any(tag.rpartition(":")[2].startswith(f"{release}-") for release in kept):
+            engine.untag(tag)
+
+
+def show(app: App, state: State, ledger: Ledger) -> None:
+    """Write what runs and which backups there are into the ledger."""
+    backups = [one.summary() for one in catalogue.backups(app.backup_dir, app.name)]
+    ledger.put_backups(app.name, backups)
+    ledger.put_app(app.name, summary(app, state, backups))
+
+
+def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what people see of an app."""
+    decided = Decisions(state.decisions).read()
+    running = decided["running"] or {}
+    verified = [one["id"] for one in backups if one.get("verified_at")]
+    return {
+        "name": app.name,
+        "repository": app.repository,
+        "branch": app.branch,
+        "running": {key: running.get(key) for key in ("release", "revision", "since", "by")},
+        "head": decided["head"],
+        "hold": decided["hold"],
+        "last_verified_backup": verified[0] if verified else None,
+    }

@@ -1,0 +1,192 @@
+"""What a backup holds: `manifest.json`, the word that everything else is checked against.
+
+The danger is a manifest that is believed although it is damaged, or although somebody
+wrote it to be believed. Its last field is the SHA-256 of the whole file (with that field
+as zeros), every field has its type, and the paths in it name places inside the backup
+only. Names that are not UTF-8 are kept as JSON's lone surrogates (ASCII throughout).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+from worker.adapters import files
+from worker.errors import BackupError
+
+NAME = "manifest.json"
+TEXT = "manifest.txt"
+FORMAT = 1
+Json = dict[str, Any]
+T = TypeVar("T")
+
+_CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"\n\}\n$')
+_ZEROS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionEntry:
+    """A collection or a view. Options and indexes are canonical extended JSON.
+
+    Files are relative to the backup; `sha256` and `bytes` are of the raw stream. The
+    counters were read before the documents, `settled` when no write was under way then:
+    only that makes them proof of what the file holds.
+    """
+
+    name: str
+    type: str  # collection, view
+    options: Json
+    indexes: list[Json]
+    uuid: str
+    ttl: bool
+    capped: bool
+    metadata_file: str
+    metadata_size: int = 0
+    metadata_sha256: str = ""
+    file: str = ""
+    file_size: int = 0
+    file_sha256: str = ""
+    documents: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    counters: dict[str, int] = field(default_factory=dict)
+    count: int = 0  # as the server counts, beside the counters
+    reads: int = 0
+    process: str = ""
+    settled: bool = False
+    read_at: str = ""
+    read_monotonic: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A file, folder or link; `path` is relative to the backup: uploads/… or config/….
+
+    `racy`: written so shortly before it was copied that its times cannot prove that it
+    was not written again.
+    """
+
+    path: str
+    type: str  # file, dir, link
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    sha256: str = ""
+    target: str = ""
+    racy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A whole backup."""
+
+    format: int
+    app: str
+    id: str
+    kind: str  # pre-deploy, fence, scheduled, manual, safety
+    why: str
+    deployment: str | None
+    revision: str | None
+    images: dict[str, str]
+    created_at: str
+    finished_at: str
+    verified_at: str | None
+    one_moment: bool
+    one_moment_why: str
+    made_with: dict[str, str]
+    server: dict[str, str]
+    databases: dict[str, dict[str, CollectionEntry]]
+    uploads: list[str]
+    files: list[FileEntry]
+    warnings: list[str]
+    bytes: int
+
+    def collections(self) -> list[tuple[str, CollectionEntry]]:
+        """Return all collections and views, each with its database."""
+        return [
+            (database, entry)
+            for database, entries in self.databases.items()
+            for entry in entries.values()
+        ]
+
+    def files_by_path(self) -> dict[str, FileEntry]:
+        """Return files, folders and links by their path in the backup."""
+        return {entry.path: entry for entry in self.files}
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, on disk when this returns."""
+    body = {**asdict(manifest), "checksum": _ZEROS}
+    text = json.dumps(body, indent=1).encode() + b"\n"
+    zeros = _ZEROS.encode()
+    before, _, after = text.rpartition(zeros)
+    digest = hashlib.sha256(text).hexdigest()
+    files.write(folder / NAME, before + digest.encode() + after)
+
+
+def read(folder: Path) -> Manifest:
+    """Return a folder's manifest. Raises BackupError when it is missing or damaged."""
+    path = folder / NAME
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, f"cannot be read ({error.strerror})") from error
+    found = _CHECKSUM.search(text)
+    if found is None:
+        raise _unusable(path, "has no checksum at its end")
+    zeroed = text[: found.start(1)] + _ZEROS.encode() + text[found.end(1) :]
+    if hashlib.sha256(zeroed).hexdigest().encode() != found[1]:
+        raise _unusable(path, "is damaged: its checksum does not fit")
+    return _manifest(path, json.loads(text))
+
+
+def owner(folder: Path) -> str | None:
+    """Return the app that a folder's manifest names, finished or not; None without one."""
+    try:
+        app = json.loads((folder / NAME).read_bytes())["app"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return app if isinstance(app, str) else None
+
+
+def _manifest(path: Path, body: Any) -> Manifest:
+    if body.pop("checksum", None) is None or body.get("format") != FORMAT:
+        raise _unusable(path, f"has the format {body.get('format')!r}, not {FORMAT}")
+    try:
+        body["databases"] = {
+            database: {name: _entry(CollectionEntry, entry) for name, entry in entries.items()}
+            for database, entries in body["databases"].items()
+        }
+        body["files"] = [_entry(FileEntry, entry) for entry in body["files"]]
+        return _entry(Manifest, body)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise _unusable(path, f"has a wrong field ({error})") from error
+
+
+def _entry(kind: type[T], values: Mapping[str, Any]) -> T:
+    for name, type_ in _types(kind).items():
+        if name in values and not isinstance(values[name], type_):
+            raise TypeError(f"{name} is {values[name]!r}")
+    return kind(**values)
+
+
+@cache
+def _types(kind: Hashable) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    plain = {name: get_origin(hint) for name, hint in hints.items()}
+    return {
+        name: origin if isinstance(origin, type) and origin in (dict, list) else hints[name]
+        for name, origin in plain.items()
+    }
+
+
+def _unusable(path: Path, how: str) -> BackupError:
+    return BackupError(f"{path} {how}.", remedy="Use another backup; this one proves nothing.")

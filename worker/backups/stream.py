@@ -1,0 +1,174 @@
+"""A collection's stream: BSON documents back to back, compressed with gzip.
+
+The danger is a stream that ends early and looks whole: mongorestore accepts one cut at
+a document's border (facts/backup.md C2). So the writer counts and hashes the raw bytes,
+and the reader checks the gzip member's end and each document's length prefix.
+"""
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+
+from isal import igzip_lib, isal_zlib
+
+from worker.adapters import files
+from worker.errors import BackupError
+
+GZIP = 31  # zlib's window bits that stand for a gzip header and trailer
+AHEAD = 4  # batches; one thread reads while another compresses
+SMALLEST_DOCUMENT = 5  # bytes
+LARGEST_DOCUMENT = 48 << 20  # bytes; MongoDB's own limit is 16 MB and a little
+LOOKS_EVERY = 0.1  # seconds, at whether the other thread still wants something
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a stream came to: raw documents and bytes, and the compressed file."""
+
+    documents: int
+    bytes: int
+    sha256: str
+    file_size: int
+    file_sha256: str
+
+
+def write(batches: Iterable[bytes], descriptor: int) -> Written:
+    """Compress batches of documents into an open file, at level 1 (7x faster than mongodump's)."""
+    compressor = isal_zlib.compressobj(level=1, wbits=GZIP)
+    raw, packed, out = hashlib.sha256(), hashlib.sha256(), files.write_all(descriptor)
+    documents = size = file_size = 0
+    with closing(_read_ahead(batches)) as read:
+        for batch in read:
+            documents += sum(map(len, split([batch])))
+            raw.update(batch)
+            size += len(batch)
+            file_size += _emit(compressor.compress(batch), packed, out)
+    file_size += _emit(compressor.flush(), packed, out)  # of no documents: a valid empty member
+    return Written(
+        documents=documents,
+        bytes=size,
+        sha256=raw.hexdigest(),
+        file_size=file_size,
+        file_sha256=packed.hexdigest(),
+    )
+
+
+def unpacked(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the raw bytes of one gzip member. Raises BackupError if it is torn or not alone."""
+    stream = isal_zlib.decompressobj(wbits=GZIP)
+    for part in parts:
+        if stream.eof:
+            raise _broken("goes on after its end")
+        try:
+            raw = stream.decompress(part)
+        except igzip_lib.IsalError as error:
+            raise _broken(f"is not gzip: {error}") from error
+        if raw:
+            yield raw
+    if not stream.eof or stream.unused_data:
+        raise _broken("goes on after its end" if stream.eof else "ends before its end")
+
+
+def split(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the documents, in lists. Raises BackupError for one that is torn."""
+    rest = b""
+    for part in parts:
+        whole = rest + part if rest else part
+        documents, end = _documents(whole)
+        rest = whole[end:]
+        if documents:
+            yield documents
+    if rest:
+        raise _broken(f"ends inside a document, {len(rest)} bytes after its begin")
+
+
+def measure(batches: Iterable[bytes]) -> tuple[int, int, str]:
+    """Return documents, bytes and SHA-256 of a raw stream."""
+    digest = hashlib.sha256()
+    documents = size = 0
+    with closing(_read_ahead(batches)) as read:
+        for batch in read:
+            digest.update(batch)
+            size += len(batch)
+            documents += sum(map(len, split([batch])))
+    return documents, size, digest.hexdigest()
+
+
+def _documents(whole: bytes) -> tuple[list[bytes], int]:
+    found, at, size = [], 0, len(whole)
+    while at + 4 <= size:
+        length = int.from_bytes(whole[at : at + 4], "little")
+        if not SMALLEST_DOCUMENT <= length <= LARGEST_DOCUMENT:
+            raise _broken(f"holds a document of {length} bytes")
+        if at + length > size:
+            break
+        if whole[at + length - 1]:
+            raise _broken("holds a document that does not end with a zero byte")
+        found.append(whole[at : at + length])
+        at += length
+    return found, at
+
+
+def _emit(packed: bytes, digest: "hashlib._Hash", out: files.Sink) -> int:
+    digest.update(packed)
+    out(packed)
+    return len(packed)
+
+
+def _broken(how: str) -> BackupError:
+    return BackupError(f"The stream {how}.", remedy="Use another backup.")
+
+
+def _read_ahead(batches: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """Yield the batches while a thread reads the next ones; its error is raised here."""
+    line: Queue[bytes | BaseException | None] = Queue(AHEAD)
+    unwanted = Event()
+    thread = Thread(target=_fill, args=(batches, line, unwanted), daemon=True)
+    thread.start()
+    try:
+        while (item := line.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        unwanted.set()
+        _empty(line)
+        thread.join()
+
+
+def _fill(
+    batches: Iterable[bytes], line: "Queue[bytes | BaseException | None]", unwanted: Event
+) -> None:
+    end: BaseException | None = None
+    try:
+        for batch in batches:
+            if not _put(line, batch, unwanted):
+                return
+    except BaseException as error:  # noqa: BLE001 - raised again by the reader of the line
+        end = error
+    _put(line, end, unwanted)
+
+
+def _put(
+    line: "Queue[bytes | BaseException | None]",
+    item: bytes | BaseException | None,
+    unwanted: Event,
+) -> bool:
+    while not unwanted.is_set():
+        try:
+            line.put(item, timeout=LOOKS_EVERY)
+        except Full:
+            continue
+        return True
+    return False
+
+
+def _empty(line: "Queue[bytes | BaseException | None]") -> None:
+    try:
+        while True:
+            line.get_nowait()
+    except Empty:
+        return

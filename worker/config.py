@@ -1,0 +1,204 @@
+"""What `sheetanchor.toml` may say: the keys, their rules and their defaults.
+
+Models are frozen and forbid unknown keys. `worker.configfile` finds the file,
+loads it and reports every fault at once.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+BRANCH = re.compile(r"^(?!-)(?!.*\.\.)(?!.*//)[A-Za-z0-9._/-]+(?<!/)(?<!\.lock)$")
+REPOSITORY = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+$")
+APP_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
+LISTEN = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class HealthUrl(Section):
+    """A URL that must answer: below 500, or exactly `expect`."""
+
+    url: str
+    expect: Annotated[int, Field(ge=100, le=599)] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _plain_http(cls, url: str) -> str:
+        if not re.match(r"^https?://[^\s\x00-\x1f]+$", url):
+            raise ValueError("should be an http:// or https:// address")
+        return url
+
+
+class Server(Section):
+    """`[server]`: where sheetanchor itself lives."""
+
+    state_dir: Path = Path("/var/lib/sheetanchor")
+    listen: str = "127.0.0.1:8787"
+    redis_url: str | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not LISTEN.match(value):
+            raise ValueError("should look like 127.0.0.1:8787")
+        return value
+
+
+class Data(Section):
+    """`[apps.X.data]`: what a restore must be able to put back."""
+
+    mongodb: str | None = None
+    databases: tuple[str, ...] = ()
+    mongodb_admin_file: Path | None = None
+    uploads: tuple[str, ...] = ()
+
+    @field_validator("uploads")
+    @classmethod
+    def _inside_the_checkout(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            parts = Path(path).parts
+            if not parts or Path(path).is_absolute() or ".." in parts or parts[0] == ".git":
+                raise ValueError(f"{path!r} should be a folder below the checkout")
+        return paths
+
+
+class Backup(Section):
+    """`[apps.X.backup]`."""
+
+    dir: Path = Path("backups")
+    keep: Annotated[int, Field(ge=1)] = 7
+    keep_safety: Annotated[int, Field(ge=1)] = 30
+    consistency: Literal["quiesce", "live"] = "quiesce"
+    max_pause: Seconds = 60
+
+
+class Health(Section):
+    """`[apps.X.health]`."""
+
+    urls: tuple[HealthUrl, ...] = ()
+    timeout: Seconds = 120
+    stable_for: Seconds = 35
+    allowed_shrink: Annotated[float, Field(ge=0, le=1)] = 0.2
+    ignore_collections: tuple[str, ...] = ()
+
+    @field_validator("urls", mode="before")
+    @classmethod
+    def _bare_strings(cls, urls: object) -> object:
+        if not isinstance(urls, list | tuple):
+            return urls
+        return [{"url": item} if isinstance(item, str) else item for item in urls]
+
+
+class Rollback(Section):
+    """`[apps.X.rollback]`: of the automatic way back only."""
+
+    data: Literal["restore", "keep"] = "restore"
+    keep_releases: Annotated[int, Field(ge=1)] = 3
+
+
+class App(Section):
+    """`[apps.NAME]`: a repository, a checkout, a Compose project, its data."""
+
+    name: str
+    repository: str
+    branch: str = "main"
+    checkout: Path
+    clone_url: str | None = None
+    webhook_secret_file: Path
+    compose_files: tuple[str, ...] = ("docker-compose.yml",)
+    env_file: str | None = None
+    build_files: tuple[str, ...] = ()
+    pull_images: bool = False
+    project: str | None = None
+    data: Data = Data()
+    backup: Backup = Backup()
+    health: Health = Health()
+    rollback: Rollback = Rollback()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not APP_NAME.match(name):
+            raise ValueError(
+                "should be 1 to 40 of a-z, 0-9, - and _, starting with a letter or digit"
+            )
+        return name
+
+    @field_validator("repository")
+    @classmethod
+    def _owner_and_name(cls, value: str) -> str:
+        if not REPOSITORY.match(value):
+            raise ValueError("should look like owner/name")
+        return value
+
+    @field_validator("branch")
+    @classmethod
+    def _branch(cls, value: str) -> str:
+        if not BRANCH.match(value):
+            raise ValueError(
+                "should be a branch name of letters, digits and . _ / -, not starting with -"
+            )
+        return value
+
+    @field_validator("clone_url")
+    @classmethod
+    def _clone_url(cls, value: str | None) -> str | None:
+        if value is not None and (value.startswith("-") or "::" in value or not value.strip()):
+            raise ValueError("should be an https, ssh or file address")
+        return value
+
+    @field_validator("checkout")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        if not value.is_absolute():
+            raise ValueError("should be an absolute path")
+        return value
+
+    @model_validator(mode="after")
+    def _env_file_is_needed(self) -> Self:
+        if (self.data.mongodb or "").startswith("env_file:") and not self.env_file:
+            raise ValueError("data.mongodb reads env_file, which is not set")
+        return self
+
+    @property
+    def backup_dir(self) -> Path:
+        """The folder of this app's backups, absolute."""
+        return self.checkout / self.backup.dir  # an absolute dir replaces the checkout
+
+    @property
+    def env_path(self) -> Path | None:
+        """The env file, absolute, or None."""
+        return self.checkout / self.env_file if self.env_file else None
+
+    @property
+    def upload_paths(self) -> tuple[Path, ...]:
+        """The uploads folders, absolute."""
+        return tuple(self.checkout / path for path in self.data.uploads)
+
+
+class Config(Section):
+    """The whole file."""
+
+    server: Server = Server()
+    apps: dict[str, App]
+    path: Path
+
+    @model_validator(mode="after")
+    def _nothing_is_shared(self) -> Self:
+        for what, of in (("checkout", "checkout"), ("backup folder", "backup_dir")):
+            seen: dict[Path, str] = {}
+            for name, app in self.apps.items():
+                path = Path(getattr(app, of))
+                if path in seen:
+                    raise ValueError(f"apps {seen[path]} and {name} share the {what} {path}")
+                seen[path] = name
+        return self

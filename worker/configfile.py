@@ -1,0 +1,179 @@
+"""Finds and loads `sheetanchor.toml`; names every fault at once.
+
+Secrets never stand in the file itself: they come from files that only their
+owner can read.
+"""
+
+import difflib
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from worker.config import App, Config, Server
+from worker.errors import ConfigError, NotFoundError
+
+PLACES = (Path("sheetanchor.toml"), Path("/etc/sheetanchor/sheetanchor.toml"))
+SHORTEST_SECRET = 16  # characters
+
+# Of the design, and not built yet. Left out means off.
+LATER = {
+    "server.public_url",
+    "notify",
+    "github",
+    *(f"apps.*.{key}" for key in ("reconcile", "gate")),
+    "apps.*.data.not_covered",
+    *(f"apps.*.backup.{key}" for key in ("schedule", "drill", "offsite", "ping_url")),
+}
+
+
+def find(given: str | None, env: Mapping[str, str]) -> Path:
+    """Return the configuration's path: given, `$SHEETANCHOR_CONFIG`, or a usual place."""
+    if given or (given := env.get("SHEETANCHOR_CONFIG")):
+        return Path(given).absolute()
+    for place in PLACES:
+        if place.exists():
+            return place.absolute()
+    raise ConfigError(
+        f"No configuration was found at {' or '.join(map(str, PLACES))}.",
+        remedy="Name one with --config, or copy deploy/sheetanchor.example.toml.",
+    )
+
+
+def load(path: Path) -> Config:
+    """Read and check the file. Raises ConfigError with all its faults, one a line."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"{path} could not be read: {error.strerror}.", remedy="Name another with --config."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.", remedy="Mend that line.") from error
+    later = sorted(_later(table))
+    try:
+        config = Config.model_validate(_named(_without_later(table), path))
+    except ValidationError as error:
+        raise _faults(path, [*later, *(_sentence(fault) for fault in error.errors())]) from error
+    if later:
+        raise _faults(path, later)
+    return config
+
+
+def app_of(config: Config, name: str) -> App:
+    """Return the app of that name. Raises NotFoundError with the nearest spelling."""
+    if name in config.apps:
+        return config.apps[name]
+    raise NotFoundError(
+        f"There is no app {name!r}{_nearest(name, config.apps)}.",
+        remedy=f"Name one of: {', '.join(sorted(config.apps))}.",
+    )
+
+
+def secrets(path: Path, key: str) -> tuple[bytes, ...]:
+    """Return the secrets of a file, one a line. Raises ConfigError naming `key`."""
+    try:
+        mode = path.stat().st_mode
+        lines = [line.strip() for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: {path} could not be read: {error.strerror}.",
+            remedy=f"Write the secret there: openssl rand -hex 32 > {path}; chmod 600 {path}",
+        ) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"{key}: {path} can be read by others.", remedy=f"Run chmod 600 {path}")
+    if not lines or min(map(len, lines)) < SHORTEST_SECRET:
+        raise ConfigError(
+            f"{key}: {path} holds no secret, or one under {SHORTEST_SECRET} characters.",
+            remedy=f"Run openssl rand -hex 32 > {path}",
+        )
+    return tuple(lines)
+
+
+def check_secrets(config: Config) -> dict[str, tuple[bytes, ...]]:
+    """Return every app's webhook secrets; raise one ConfigError for all that are wrong."""
+    found, faults = {}, []
+    for name, app in config.apps.items():
+        try:
+            found[name] = secrets(app.webhook_secret_file, f"apps.{name}.webhook_secret_file")
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise _faults(config.path, faults)
+    return found
+
+
+def _named(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    apps = table.get("apps", {})
+    if not isinstance(apps, dict) or not apps:
+        raise _faults(path, ["apps: at least one [apps.NAME] is needed."])
+    named = {
+        name: {**app, "name": name} if isinstance(app, dict) else app for name, app in apps.items()
+    }
+    return {**table, "apps": named, "path": path}
+
+
+def _faults(path: Path, faults: list[str]) -> ConfigError:
+    lines = "\n".join(f"  - {fault}" for fault in faults)
+    return ConfigError(
+        f"{path} has {len(faults)} fault(s):\n{lines}\n", remedy="Mend and try again."
+    )
+
+
+def _sentence(fault: Any) -> str:
+    where = [str(part) for part in fault["loc"]]
+    key = ".".join(where) or "the file"
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(where[-1], _keys(where[:-1]))}."
+    if fault["type"] == "missing":
+        return f"{key}: is missing."
+    rule = fault["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(fault["input"], dict | BaseModel) else f" (it is {fault['input']!r})"
+    return f"{key}: {rule[0].lower()}{rule[1:]}{value}."
+
+
+def _keys(where: list[str]) -> list[str]:
+    """Return the valid keys of the table at this place."""
+    if not where:
+        return ["server", "apps"]
+    model: type[BaseModel] = Server if where[0] == "server" else App
+    for part in where[2:]:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return [key for key in model.model_fields if key not in ("name", "path")]
+
+
+def _nearest(word: str, words: Any) -> str:
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _later(table: Mapping[str, Any]) -> Iterator[str]:
+    for dotted in _paths(table):
+        if _is_later(dotted):
+            yield f"{dotted}: is not supported yet; leave it out."
+
+
+def _paths(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict) and not _is_later(f"{prefix}{key}"):
+            yield from _paths(value, f"{prefix}{key}.")
+
+
+def _is_later(dotted: str) -> bool:
+    parts = dotted.split(".")
+    general = ".".join(["apps", "*", *parts[2:]]) if parts[0] == "apps" else dotted
+    return general in LATER
+
+
+def _without_later(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _without_later(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in table.items()
+        if not _is_later(f"{prefix}{key}")
+    }

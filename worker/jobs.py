@@ -1,0 +1,205 @@
+"""Runs deployments: RQ's entry point, and the one place that wires real adapters.
+
+A job is a doorbell: it names an app. Whoever answers takes the app's lock,
+finishes what a dead process left, then works through what is queued.
+"""
+
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker import aftermath, configfile, lock, recovery
+from worker.adapters import process
+from worker.adapters.engine import Engine
+from worker.clock import Clock, SystemClock, rfc3339
+from worker.config import App, Config
+from worker.decisions import PERSONS
+from worker.deployment import Deployment, Status, view
+from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
+from worker.journal import Journal
+from worker.ledger import Ledger, connect
+from worker.pipeline import Pipeline
+from worker.redact import Redactor
+from worker.report import Report, Screen
+from worker.state import State
+from worker.steps.attempt import Attempt
+
+log = logging.getLogger(__name__)
+
+LONGEST_SOCKET = 107  # bytes
+
+
+@dataclass
+class Runner:
+    """Everything that runs the deployments of one app in this process."""
+
+    config: Config
+    app: App
+    ledger: Ledger | None
+    screen: Screen | None = None
+    clock: Clock = field(default_factory=SystemClock)
+
+    @property
+    def state(self) -> State:
+        """The app's files."""
+        return State.of(self.config, self.app)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the app: its lock file and its checkout's Git folder. Raises BusyError."""
+        os.umask(0o077)
+        with ExitStack() as stack:
+            stack.enter_context(lock.held(self.state.lock, self.app.name))
+            git_folder = self.app.checkout / ".git"
+            if git_folder.is_dir():
+                stack.enter_context(lock.held(git_folder, self.app.name))
+            yield
+
+    def recover(self) -> list[tuple[str, Status]]:
+        """Finish what dead processes left; return what became of it. Needs the lock."""
+        ended = []
+        for journal in recovery.open_journals(self.state, self.clock):
+            if status := recovery.finish(journal, self._inherit):
+                ended.append((journal.path.stem, status))
+        if ended:
+            self._tidy()
+        return ended
+
+    def run(self, deployment: Deployment) -> Status:
+        """Run one deployment to its end, or all the way back. Needs the lock."""
+        journal = Journal.begin(self.state.journals, deployment, self.clock)
+        status = self._pipeline(journal, deployment).run()
+        self._tidy()
+        return status
+
+    def work_off(self) -> None:
+        """Recover, then run what is queued until nothing is. Returns at once when busy."""
+        while True:
+            try:
+                with self.locked():
+                    self.recover()
+                    while deployment := self._next():
+                        self.run(deployment)
+            except BusyError:
+                return
+            if self._next() is None:
+                return
+
+    def _next(self) -> Deployment | None:
+        """Return the queued deployment to run now; older automatic ones are superseded.
+
+        A person's are never superseded and run in their turn.
+        """
+        try:
+            queued = self.ledger.queued(self.app.name) if self.ledger else []
+        except UnavailableError:
+            return None
+        automatic = [one for one in queued if one.trigger not in PERSONS]
+        for old in automatic[:-1]:
+            self._supersede(old, automatic[-1].id)
+        left = [one for one in queued if one not in automatic[:-1]]
+        return left[0] if left else None
+
+    def _supersede(self, old: Deployment, by: str) -> None:
+        shown = view(old) | {"status": str(Status.SUPERSEDED), "superseded_by": by}
+        shown["finished_at"] = rfc3339(self.clock.now())
+        if self.ledger:
+            self.ledger.publish(shown, old)
+
+    def _pipeline(
+        self, journal: Journal, deployment: Deployment, *, inherited: bool = False
+    ) -> Pipeline:
+        redact = redactor(self.app)
+        report = Report(
+            deployment,
+            journal,
+            self.state.log(deployment.id),
+            ledger=self.ledger,
+            redact=redact,
+            clock=self.clock,
+            screen=self.screen,
+        )
+        attempt = Attempt(
+            app=self.app,
+            deployment=deployment,
+            state=self.state,
+            clock=self.clock,
+            engine=Engine(),
+            say=report.line,
+            redact=redact,
+            inherited=inherited,
+        )
+        return Pipeline(attempt, journal, report.record)
+
+    def _inherit(self, journal: Journal) -> Pipeline:
+        deployment = journal.deployment()
+        if deployment is None:
+            raise NotFoundError(f"{journal.path} is empty.", remedy="Remove it.")
+        pipeline = self._pipeline(journal, deployment, inherited=True)
+        pipeline.take_over()
+        return pipeline
+
+    def _tidy(self) -> None:
+        """Remove what nobody needs any more; show what there is. Never fails a deployment."""
+        try:
+            aftermath.tidy(self.app, self.state, Engine(), self.clock)
+            if self.ledger:
+                aftermath.show(self.app, self.state, self.ledger)
+        except (SheetanchorError, OSError) as error:
+            log.warning("aftermath.failed", extra={"app": self.app.name, "error": str(error)})
+
+
+def redactor(app: App) -> Redactor:
+    """Return what hides the app's secrets: of its env file and its secret files."""
+    texts = [app.env_path.read_text()] if app.env_path and app.env_path.is_file() else []
+    secrets = [
+        line.strip()
+        for path in (app.webhook_secret_file, app.data.mongodb_admin_file)
+        if path and path.is_file()
+        for line in path.read_text().splitlines()
+    ]
+    return Redactor.from_env_text(*texts).adding(secrets)
+
+
+def runner_of(config: Config, name: str, *, screen: Screen | None = None) -> Runner:
+    """Return the runner of an app, with a ledger if a Redis is configured."""
+    url = redis_url(config)
+    ledger = Ledger(connect(url, for_web=True)) if url else None
+    return Runner(config, configfile.app_of(config, name), ledger, screen)
+
+
+def redis_url(config: Config) -> str:
+    """Return the Redis to use: configured, or the private one that `up` runs."""
+    return config.server.redis_url or f"unix://{private_socket(config)}"
+
+
+def private_socket(config: Config) -> Path:
+    """Return the private Redis's socket; the kernel takes no path over 107 bytes."""
+    socket = config.server.state_dir / "redis" / "redis.sock"
+    if len(str(socket)) <= LONGEST_SOCKET:
+        return socket
+    digest = hashlib.sha256(str(socket).encode()).hexdigest()[:12]
+    return Path("/run") / f"sheetanchor-{digest}" / "redis.sock"
+
+
+def run_app(app: str, deployment: str) -> None:
+    """Answer the bell: RQ calls this in a process of its own."""
+    del deployment  # which one runs is decided under the lock
+    process.die_with_parent(os.getppid())
+    config = configfile.load(configfile.find(None, os.environ))
+    runner_of(config, app).work_off()
+
+
+def main() -> None:
+    """Work off one app: what a worker's scan starts, in a process of its own."""
+    config = configfile.load(configfile.find(None, os.environ))
+    runner_of(config, sys.argv[1]).work_off()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The ledger's two writes, each one act inside Redis: all of it or nothing."""
+
+# KEYS: deployment, index, queued, apps with work, delivery
+# ARGV: id, app, time, order, view, seconds to remember the delivery (0: it has none)
+ACCEPT = """
+if ARGV[6] ~= '0' then
+  local seen = redis.call('GET', KEYS[5])
+  if seen then return {seen, 0} end
+  redis.call('SET', KEYS[5], ARGV[1], 'EX', ARGV[6])
+end
+redis.call('HSET', KEYS[1], 'order', ARGV[4], 'view', ARGV[5])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+redis.call('SADD', KEYS[4], ARGV[2])
+return {ARGV[1], 1}
+"""
+
+# KEYS: deployment, index, queued, apps with work
+# ARGV: id, app, time, order or '', view, 1 while it waits, how many to keep, prefix
+PUBLISH = """
+redis.call('HSET', KEYS[1], 'view', ARGV[5])
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'order', ARGV[4]) end
+redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[1])
+if ARGV[6] == '1' then return end
+redis.call('ZREM', KEYS[3], ARGV[1])
+if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('SREM', KEYS[4], ARGV[2]) end
+for _, old in ipairs(redis.call('ZRANGE', KEYS[2], 0, -ARGV[7] - 1)) do
+  if not redis.call('ZSCORE', KEYS[3], old) then
+    redis.call('ZREM', KEYS[2], old)
+    redis.call('DEL', ARGV[8] .. 'deployment:' .. old, ARGV[8] .. 'log:' .. old)
+  end
+end
+"""

@@ -1,0 +1,268 @@
+"""Journal, act, journal: one loop for deployments and for their way back.
+
+`run` goes forward; whatever stops it short of the commit leads to `go_back`.
+Recovery calls `go_back` or `finish` for a process that died. Every path ends
+in one `end` record with one final status.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker import plan
+from worker.clock import parse, rfc3339
+from worker.decisions import DECISIVE
+from worker.deployment import Status
+from worker.errors import (
+    CancelledError,
+    HealthError,
+    HeldError,
+    SheetanchorError,
+    SkippedError,
+    UnavailableError,
+)
+from worker.journal import Journal, Record
+from worker.steps import (
+    backup,
+    build,
+    checkout,
+    commit,
+    fence,
+    halt,
+    health,
+    preflight,
+    pull,
+    restore,
+    safety,
+    switch,
+    tags,
+)
+from worker.steps.attempt import Attempt, Facts
+
+STEPS: Mapping[str, Callable[[Attempt], Facts]] = {
+    "preflight": preflight.run,
+    "backup": backup.run,
+    "pull": pull.run,
+    "build": build.run,
+    "fence": fence.run,
+    "switch": switch.run,
+    "health": health.run,
+    "commit": commit.run,
+    "halt": halt.run,
+    "safety": safety.run,
+    "restore": restore.run,
+    "checkout": checkout.run,
+    "tags": tags.run,
+}
+TRIES = 3  # of each step of the way back, while Docker and MongoDB answer
+PATIENCE = 600.0  # seconds that Docker and MongoDB are waited for
+PAUSE = 2.0  # seconds between two tries
+
+Watcher = Callable[[Record], None]
+
+
+class Pipeline:
+    """Runs one attempt. `watch` sees every record once it is on disk."""
+
+    def __init__(self, attempt: Attempt, journal: Journal, watch: Watcher) -> None:
+        self._attempt = attempt
+        self._journal = journal
+        self._watch = watch
+
+    def take_over(self) -> None:
+        """Read the facts of a dead process from the journal."""
+        for record in self._journal.records():
+            if record["event"] == "done":
+                self._attempt.facts[f"{record['phase']}.{record['step']}"] = dict(record["facts"])
+
+    def run(self) -> Status:
+        """Go forward to the commit, or back to where it was; return the final status."""
+        attempt = self._attempt
+        try:
+            for name in plan.steps(attempt.deployment.kind, attempt.deployment.options):
+                if self._may_stop(name) and attempt.cancelled():
+                    raise CancelledError("A person cancelled it.", remedy="Deploy again.")
+                self._step("deploy", name)
+        except (SkippedError, HeldError) as error:
+            return self._end(Status.SKIPPED, error=None, reason=str(error))
+        except KeyboardInterrupt:
+            stopped = CancelledError("It was interrupted.", remedy="Deploy again.")
+            return self.go_back(stopped)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the way back answers
+            return self.go_back(error)
+        return self.finish()
+
+    def _may_stop(self, step: str) -> bool:
+        return step in ("preflight", "backup", "pull", "build", "fence")
+
+    def go_back(self, cause: BaseException) -> Status:
+        """Undo what had begun; every step is tried again if it can help."""
+        attempt, error = self._attempt, self._error(cause)
+        begun = self._begun()
+        attempt.phase = "way_back"
+        keep = attempt.app.rollback.data == "keep"
+        steps = plan.way_back(attempt.deployment.kind, begun, keep_data=keep)
+        done = {r["step"] for r in self._records("way_back") if r["event"] == "done"}
+        if "halt" in steps and "halt" not in done and self._served_long():
+            return self._leave_alone(error)
+        try:
+            for name in steps:
+                if name not in done:
+                    self._patiently(name)
+                if name == "halt" and "halt" not in done and self._served_long():
+                    return self._inconsistent(error, "The new version had served for long.")
+        except SheetanchorError as failure:
+            return self._inconsistent(error, str(failure))
+        return self._end(self._went_back(steps, cause), error=error)
+
+    def finish(self) -> Status:
+        """Note what runs now, then end: after the commit there is no way back."""
+        attempt = self._attempt
+        if attempt.deployment.kind != "restore":
+            self._note_running()
+        return self._end(Status.SUCCEEDED, error=None)
+
+    def _step(self, phase: str, name: str) -> None:
+        attempt = self._attempt
+        self._record(phase, name, "intent", {})
+        try:
+            found = STEPS[name](attempt)
+        except BaseException as error:
+            self._record(phase, name, "failed", {"message": self._error(error)["message"]})
+            raise
+        attempt.facts[f"{phase}.{name}"] = found
+        self._record(phase, name, "done", found)
+
+    def _patiently(self, name: str) -> None:
+        """Run a step of the way back; what does not answer is waited for."""
+        clock = self._attempt.clock
+        deadline, tries = clock.monotonic() + PATIENCE, 0
+        while True:
+            try:
+                return self._step("way_back", name)
+            except UnavailableError as error:
+                if clock.monotonic() > deadline:
+                    raise
+                self._attempt.say(f"waiting: {error}")
+            except SheetanchorError as error:
+                tries += 1
+                if tries == TRIES:
+                    raise
+                self._attempt.say(f"trying {name} again: {error}")
+            clock.sleep(PAUSE)
+
+    def _went_back(self, steps: tuple[str, ...], cause: BaseException) -> Status:
+        if "switch" in steps:
+            return Status.ROLLED_BACK
+        return Status.CANCELLED if isinstance(cause, CancelledError) else Status.FAILED
+
+    def _served_long(self) -> bool:
+        health = self._attempt.app.health
+        return plan.served_long(
+            self._journal.records(),
+            rfc3339(self._attempt.clock.now()),
+            timeout=health.timeout,
+            stable_for=health.stable_for,
+        )
+
+    def _leave_alone(self, error: dict[str, Any]) -> Status:
+        """Promise 6: commit what has served people for long, or call a person."""
+        attempt = self._attempt
+        attempt.phase = "deploy"
+        target = attempt.new_release()
+        try:
+            complaint = health.look(attempt, target, health.Watch())
+        except HealthError as failure:
+            complaint = failure.message
+        if complaint:
+            return self._inconsistent(error, f"The new version has served for long: {complaint}.")
+        attempt.say("the new version has served people for long and is well: it stays")
+        self._record("deploy", "commit", "done", {"new_warnings": [error["message"]]})
+        return self.finish()
+
+    def _inconsistent(self, error: dict[str, Any], why: str) -> Status:
+        attempt = self._attempt
+        now = rfc3339(attempt.clock.now())
+        both = {**error, "message": f"{error['message']} Then the way back failed: {why}"}
+        app = attempt.app.name
+        both["remedy"] = (
+            f"Nothing is touched any more; every backup is kept. Mend the cause, then run"
+            f" `sheetanchor restore {app}` or `sheetanchor deploy {app} --force`."
+        )
+        attempt.decisions.hold("inconsistent", by=None, at=now, reason=why, head=None)
+        return self._end(Status.INCONSISTENT, error=both)
+
+    def _note_running(self) -> None:
+        """Write what runs, and the hold of a roll-back or a pin. Can run twice."""
+        attempt, now = self._attempt, rfc3339(self._attempt.clock.now())
+        deployment, head = attempt.deployment, attempt.fact("preflight", "branch_head")
+        revision = attempt.fact("preflight", "revision")
+        running = attempt.decisions.read()["running"] or {}
+        if running.get("release") != attempt.id:
+            attempt.decisions.write(
+                running={
+                    "release": attempt.id,
+                    "revision": revision,
+                    "previous_release": attempt.fact("preflight", "old_release"),
+                    "since": now,
+                    "by": deployment.by,
+                }
+            )
+        hold = None
+        if deployment.kind == "rollback":
+            hold = ("rolled_back", f"rolled back to {revision[:12]}")
+        elif revision != head:
+            hold = ("pinned", f"deployed revision {revision[:12]}, not the branch's head")
+        if hold:
+            kind, reason = hold
+            attempt.decisions.hold(kind, by=deployment.by, at=now, reason=reason, head=head)
+        else:
+            attempt.decisions.write(hold=None)
+
+    def _end(
+        self, status: Status, *, error: dict[str, Any] | None, reason: str | None = None
+    ) -> Status:
+        attempt = self._attempt
+        self._decide(status, error["message"] if error else reason)
+        facts = {"status": str(status), "error": error}
+        if reason:
+            facts["reason"] = reason
+        self._record("after", "end", "end", facts | _outage(self._journal.records()))
+        attempt.say(f"{status}{f': {reason}' if reason else ''}")
+        return status
+
+    def _decide(self, status: Status, reason: str | None) -> None:
+        attempt, head = self._attempt, self._attempt.fact("preflight", "branch_head")
+        deployment = attempt.deployment
+        own = deployment.kind == "deploy" and attempt.fact("preflight", "revision") == head
+        if head and own and status in DECISIVE and not attempt.inherited:
+            now = rfc3339(attempt.clock.now())
+            attempt.decisions.decide(head, str(status), attempt.id, now, reason)
+
+    def _error(self, cause: BaseException) -> dict[str, Any]:
+        intents = [r["step"] for r in self._records("deploy") if r["event"] == "intent"]
+        step = intents[-1] if intents else "accept"
+        if isinstance(cause, SheetanchorError):
+            redact = self._attempt.redact
+            message, remedy = redact(cause.message), redact(cause.remedy)
+            return {"step": step, "message": message, "remedy": remedy}
+        message = self._attempt.redact(f"{type(cause).__name__}: {cause}")
+        return {"step": step, "message": message, "remedy": "This is a fault of sheetanchor's."}
+
+    def _begun(self) -> set[str]:
+        return {r["step"] for r in self._records("deploy") if r["event"] == "intent"}
+
+    def _records(self, phase: str) -> list[Record]:
+        return [record for record in self._journal.records() if record["phase"] == phase]
+
+    def _record(self, phase: str, step: str, event: str, facts: Facts) -> None:
+        self._watch(self._journal.append(phase, step, event, facts))
+
+
+def _outage(records: list[Record]) -> dict[str, float]:
+    """Return for how long nothing served: from the first stop to the last switch."""
+    found = [record["facts"] for record in records if record["event"] == "done"]
+    stops = [facts["stopped_at"] for facts in found if facts.get("stopped_at")]
+    serving = [facts["serving_at"] for facts in found if facts.get("serving_at")]
+    if not stops or not serving:
+        return {}
+    return {"outage_seconds": (parse(max(serving)) - parse(min(stops))).total_seconds()}

@@ -1,0 +1,78 @@
+"""Which steps to run, by name and in order. Pure: it decides, it does not act."""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+from worker.clock import parse
+
+PLANS: Mapping[str, tuple[str, ...]] = {
+    "deploy": ("preflight", "backup", "pull", "build", "fence", "switch", "health", "commit"),
+    "rollback": ("preflight", "backup", "pull", "build", "fence", "switch", "health", "commit"),
+    "restore": ("preflight", "halt", "safety", "restore", "switch", "health", "commit"),
+}
+# A manual rollback that also puts the data back has the two after its fence.
+WITH_DATA = ("fence", "safety", "restore")
+
+LATE = timedelta(minutes=5)  # on top of timeout and stable_for, promise 6
+
+
+def steps(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the steps of a deployment of this kind."""
+    plan = PLANS[kind]
+    if kind == "rollback" and options.get("data") == "restore":
+        at = plan.index("fence")
+        return (*plan[:at], *WITH_DATA, *plan[at + 1 :])
+    return plan
+
+
+def way_back(kind: str, begun: Collection[str], *, keep_data: bool = False) -> tuple[str, ...]:
+    """Return the steps that undo a deployment of which these steps had begun.
+
+    Data goes back only when the new version may have run, or a restore had
+    begun: any earlier, it would throw away what people wrote since the backup.
+    No step here needs a network, a registry or a build.
+    """
+    if kind == "restore":
+        return _way_back_of_restore(begun)
+    if "switch" in begun or "restore" in begun:
+        data = () if keep_data and "restore" not in begun else ("restore",)
+        return ("halt", "safety", *data, "checkout", "switch", "health")
+    if "fence" in begun:
+        return ("switch", "health")
+    if "build" in begun:
+        return ("tags",)
+    return ()
+
+
+def _way_back_of_restore(begun: Collection[str]) -> tuple[str, ...]:
+    if "restore" in begun:
+        return ("halt", "restore", "switch", "health")
+    return ("switch", "health") if "halt" in begun else ()
+
+
+def served_long(
+    records: Collection[Mapping[str, Any]], now: str, *, timeout: float, stable_for: float
+) -> bool:
+    """Return whether the new version may have served people for long (promise 6).
+
+    The span runs from the intent of `switch` to the end of `halt`, or to `now`
+    if the new version was not halted. A negative or unreadable span counts as
+    long: then the data is not restored by itself.
+    """
+    begin = _time(records, "deploy", "switch", "intent")
+    if begin is None:
+        return False
+    end = _time(records, "way_back", "halt", "done") or now
+    try:
+        span = parse(end) - parse(begin)
+    except ValueError:
+        return True
+    return span < timedelta(0) or span > timedelta(seconds=timeout + stable_for) + LATE
+
+
+def _time(records: Collection[Mapping[str, Any]], phase: str, step: str, event: str) -> str | None:
+    for record in records:
+        if (record["phase"], record["step"], record["event"]) == (phase, step, event):
+            return str(record["time"])
+    return None

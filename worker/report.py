@@ -1,0 +1,90 @@
+"""Tells people how a deployment goes: log file, ledger, screen. Best effort.
+
+Nothing here can fail or hold up a deployment: the journal is the truth, and a
+worker imports it into the ledger later. All text is redacted by value first.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from worker.clock import Clock, rfc3339
+from worker.deployment import Deployment, view
+from worker.errors import UnavailableError
+from worker.journal import Journal, Record
+from worker.ledger import Ledger
+from worker.redact import plain
+
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+PAUSE = 5.0  # seconds without asking a Redis that did not answer
+
+
+class Screen(Protocol):
+    """Where a person watches."""
+
+    def record(self, record: Record) -> None:
+        """Show that a step began, ended or failed."""
+
+    def line(self, text: str) -> None:
+        """Show a line of the log."""
+
+
+class Report:
+    """The report of one deployment."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        journal: Journal,
+        log: Path,
+        *,
+        ledger: Ledger | None,
+        redact: Callable[[str], str],
+        clock: Clock,
+        screen: Screen | None = None,
+    ) -> None:
+        self._deployment = deployment
+        self._journal = journal
+        self._log = log
+        self._ledger = ledger
+        self._redact = redact
+        self._clock = clock
+        self._screen = screen
+        self._ask_again = 0.0
+
+    def record(self, record: Record) -> None:
+        """Publish the deployment as the journal has it now."""
+        shown = view(self._deployment, self._journal.records())
+        self._try(lambda ledger: ledger.publish(cleaned(shown, self._redact), self._deployment))
+        if record["event"] != "end":
+            self.line(f"{record['phase']}.{record['step']} {record['event']}")
+        if self._screen:
+            self._screen.record(record)
+
+    def line(self, text: str) -> None:
+        """Write one line to the log, redacted, control characters escaped."""
+        clean = plain(self._redact(text))
+        stamped = f"{rfc3339(self._clock.now())} {clean}"
+        with os.fdopen(os.open(self._log, _APPEND, 0o600), "a") as file:
+            file.write(stamped + "\n")
+        self._try(lambda ledger: ledger.append_log(self._deployment.id, stamped))
+        if self._screen:
+            self._screen.line(clean)
+
+    def _try(self, act: Callable[[Ledger], None]) -> None:
+        if self._ledger is None or self._clock.monotonic() < self._ask_again:
+            return
+        try:
+            act(self._ledger)
+        except UnavailableError:  # a worker imports the journal once Redis is back
+            self._ask_again = self._clock.monotonic() + PAUSE
+
+
+def cleaned(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return a view with every text in it redacted."""
+    if isinstance(value, Mapping):
+        return {key: cleaned(inner, redact) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(inner, redact) for inner in value]
+    return redact(value) if isinstance(value, str) else value

@@ -1,0 +1,117 @@
+"""Finds work that no bell announced: every 5 seconds, in every worker.
+
+Two kinds: a journal without an end whose lock is free (somebody died), and a
+deployment that is queued (its bell was lost, or the app was busy). Each app's
+work is done in a process of its own: the worker itself holds no client of
+Docker or MongoDB. It works without Redis; then only the dead are found.
+"""
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from worker import aftermath, jobs, lock
+from worker.adapters.process import Child
+from worker.clock import SystemClock
+from worker.config import App, Config
+from worker.deployment import view
+from worker.errors import SheetanchorError, UnavailableError
+from worker.journal import journals
+from worker.ledger import Ledger
+from worker.report import cleaned
+from worker.state import State
+
+log = logging.getLogger(__name__)
+
+EVERY = 5.0  # seconds
+LOG_TAIL = 20_000  # lines of a log that are imported
+
+
+class Scan(threading.Thread):
+    """The scanning thread. Its children die with it, so it lasts as long as the worker."""
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        super().__init__(name="scan", daemon=True)
+        self._config = config
+        self._ledger = ledger
+        self._woken = threading.Event()
+        self._stopping = False
+        self._children: dict[str, Child] = {}
+        self._ended: set[Path] = set()
+        self._imported: dict[Path, int] = {}
+
+    def wake(self) -> None:
+        """Look now: a job process has died."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Start nothing more; wait for what runs."""
+        self._stopping = True
+        self.wake()
+        self.join()
+
+    def run(self) -> None:
+        """Look, wait, look again."""
+        while not self._stopping:
+            for app in self._config.apps.values():
+                try:
+                    self._look(app)
+                except (SheetanchorError, OSError) as error:
+                    log.warning("scan.failed", extra={"app": app.name, "error": str(error)})
+            self._beat()
+            self._woken.wait(EVERY)
+            self._woken.clear()
+        for child in self._children.values():
+            child.wait()
+
+    def _look(self, app: App) -> None:
+        child = self._children.get(app.name)
+        if child is not None and child.ended() is None:
+            return
+        state = State.of(self._config, app)
+        if lock.is_free(state.lock) and (self._somebody_died(state) or self._queued(app)):
+            log.info("work.found", extra={"app": app.name})
+            argv = [sys.executable, "-m", "worker.jobs", app.name]
+            self._children[app.name] = Child(app.name, argv, os.environ)
+        self._import(app, state)
+
+    def _somebody_died(self, state: State) -> bool:
+        open_ones = [
+            journal
+            for journal in journals(state.journals, SystemClock())
+            if journal.path not in self._ended
+        ]
+        self._ended |= {journal.path for journal in open_ones if journal.ended()}
+        return any(journal.path not in self._ended for journal in open_ones)
+
+    def _queued(self, app: App) -> bool:
+        try:
+            return bool(self._ledger.queued(app.name))
+        except UnavailableError:
+            return False
+
+    def _import(self, app: App, state: State) -> None:
+        """Show journals that the ledger has not seen: of a command line, or from a Redis outage."""
+        try:
+            for journal in journals(state.journals, SystemClock()):
+                size = journal.path.stat().st_size
+                deployment = journal.deployment()
+                if self._imported.get(journal.path) == size or deployment is None:
+                    continue
+                shown = cleaned(view(deployment, journal.records()), jobs.redactor(app))
+                self._ledger.publish(shown, deployment)
+                text = state.log(deployment.id)
+                lines = text.read_text(errors="replace").splitlines() if text.exists() else []
+                self._ledger.replace_log(deployment.id, lines[-LOG_TAIL:])
+                self._imported[journal.path] = size
+                aftermath.show(app, state, self._ledger)
+        except UnavailableError:
+            self._imported.clear()  # a Redis that comes back may have lost everything
+
+    def _beat(self) -> None:
+        try:
+            self._ledger.beat()
+        except UnavailableError:
+            return

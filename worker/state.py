@@ -1,0 +1,61 @@
+"""Where an app's files are, below `state_dir/apps/<app>/`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.config import App, Config
+
+
+@dataclass(frozen=True)
+class State:
+    """The paths of one app. Folders are 0700, but 0711 on the way to `work`."""
+
+    home: Path
+    scratch: Path
+
+    @classmethod
+    def of(cls, config: Config, app: App) -> "State":
+        """Return the app's paths; make its folders."""
+        home = config.server.state_dir / "apps" / app.name
+        state = cls(home, home / "scratch")
+        for folder in (state.journals, state.releases, state.logs, state.scratch):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Git runs as the checkout's owner and must reach its work folder.
+        state.works.mkdir(exist_ok=True, mode=0o711)
+        for folder in (state.works, home, home.parent, config.server.state_dir):
+            folder.chmod(0o711)
+        return state
+
+    @property
+    def lock(self) -> Path:
+        """The file whose flock means: a deployment of this app runs."""
+        return self.home / "lock"
+
+    @property
+    def decisions(self) -> Path:
+        """What may run by itself, what runs, and why not."""
+        return self.home / "decisions.json"
+
+    @property
+    def journals(self) -> Path:
+        """One journal a deployment."""
+        return self.home / "journal"
+
+    @property
+    def releases(self) -> Path:
+        """One folder a release: model.json, images.json."""
+        return self.home / "releases"
+
+    @property
+    def works(self) -> Path:
+        """One exported revision a deployment, while it is built."""
+        return self.home / "work"
+
+    @property
+    def logs(self) -> Path:
+        """One log a deployment."""
+        return self.home / "logs"
+
+    def log(self, deployment: str) -> Path:
+        """Return the path of a deployment's log."""
+        return self.logs / f"{deployment}.log"

@@ -1,0 +1,159 @@
+"""What a step works with: the deployment, the facts so far, the real adapters."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from worker.adapters import compose as compose_adapter
+from worker.adapters.compose import Compose
+from worker.adapters.engine import Container, Engine
+from worker.adapters.git import Checkout
+from worker.adapters.mongo import Mongo
+from worker.clock import Clock
+from worker.config import App
+from worker.decisions import Decisions
+from worker.deployment import Deployment
+from worker.errors import GuardError
+from worker.release import Release
+from worker.state import State
+
+Facts = dict[str, Any]
+
+
+@dataclass
+class Attempt:
+    """One run of a deployment, or of its way back after somebody's death.
+
+    `facts` maps `phase.step` to what that step returned, as the journal has it.
+    `say` writes a line to the deployment's log; `progress` shows a passing
+    state. `cancelled` says whether a person asked to stop.
+    """
+
+    app: App
+    deployment: Deployment
+    state: State
+    clock: Clock
+    engine: Engine
+    say: Callable[[str], None]
+    redact: Callable[[str], str] = str
+    cancelled: Callable[[], bool] = lambda: False
+    facts: dict[str, Facts] = field(default_factory=dict)
+    phase: str = "deploy"
+    inherited: bool = False  # from a process that died
+
+    def fact(self, step: str, name: str, default: Any = None) -> Any:
+        """Return what a step of the deploy found, or the default."""
+        return self.facts.get(f"deploy.{step}", {}).get(name, default)
+
+    @property
+    def id(self) -> str:
+        """The deployment's id."""
+        return self.deployment.id
+
+    @property
+    def going_back(self) -> bool:
+        """Whether this is the way back."""
+        return self.phase == "way_back"
+
+    @cached_property
+    def checkout(self) -> Checkout:
+        """The app's checkout."""
+        return Checkout(self.app.checkout, self.app.branch, self.app.clone_url, mark=self.id)
+
+    @property
+    def compose(self) -> Compose:
+        """The app's Compose project, as preflight found it."""
+        return Compose(self.fact("preflight", "project"), mark=self.id)
+
+    @property
+    def decisions(self) -> Decisions:
+        """The app's decisions and holds."""
+        return Decisions(self.state.decisions)
+
+    @property
+    def work(self) -> Path:
+        """The folder of the exported revision."""
+        return self.state.works / self.id
+
+    @cached_property
+    def mongo(self) -> Mongo | None:
+        """The app's databases, or None. Raises GuardError or UnavailableError."""
+        return open_mongo(self.app, self.state.scratch)
+
+    @property
+    def containers(self) -> list[Container]:
+        """The project's containers as they are now, without one-off runs."""
+        project = self.fact("preflight", "project")
+        return [one for one in self.engine.containers(project) if not one.oneoff]
+
+    @property
+    def before(self) -> list[Container]:
+        """The project's containers as preflight noted them."""
+        return [Container.from_dict(one) for one in self.fact("preflight", "containers", ())]
+
+    def old_release(self) -> Release | None:
+        """Return what ran before; None when nothing ever did."""
+        release = self.fact("preflight", "old_release")
+        return Release.load(self.state.releases, release) if release else None
+
+    def new_release(self) -> Release:
+        """Return what this deployment brings: its own release, or the one that stays."""
+        kept = self.deployment.kind == "restore" and not self.fact("restore", "new_release")
+        release = self.fact("preflight", "old_release") if kept else self.id
+        return Release.load(self.state.releases, release)
+
+    def target(self) -> Release | None:
+        """Return the release that this phase leads to."""
+        return self.old_release() if self.going_back else self.new_release()
+
+
+def open_mongo(app: App, scratch: Path) -> Mongo | None:
+    """Return the app's databases, or None when it names none."""
+    uri = mongodb_uri(app, scratch)
+    if uri is None:
+        return None
+    admin = app.data.mongodb_admin_file
+    return Mongo.connect(uri, app.data.databases, admin.read_text().strip() if admin else None)
+
+
+def mongodb_uri(app: App, scratch: Path) -> str | None:
+    """Return the URI that `data.mongodb` names. Raises GuardError naming the key."""
+    source = app.data.mongodb
+    if not source:
+        return None
+    kind, _, name = source.partition(":")
+    if kind == "env_file":
+        uri = _from_env_file(app, name, scratch)
+    elif kind == "env":
+        uri = os.environ.get(name)
+    else:
+        uri = _from_file(app, Path(source))
+    if not uri:
+        raise GuardError(
+            f"apps.{app.name}.data.mongodb: {source} holds no value.",
+            remedy="Set the variable, or mend data.mongodb in sheetanchor.toml.",
+        )
+    return uri
+
+
+def _from_env_file(app: App, name: str, scratch: Path) -> str | None:
+    env_file = app.env_path
+    if env_file is None or not env_file.is_file():
+        raise GuardError(
+            f"The env file {env_file} does not exist.",
+            remedy="Write it, or mend env_file in sheetanchor.toml.",
+        )
+    return compose_adapter.value_in(env_file, name, scratch)
+
+
+def _from_file(app: App, path: Path) -> str:
+    try:
+        return (app.checkout / path).read_text().strip()
+    except OSError as error:
+        raise GuardError(
+            f"apps.{app.name}.data.mongodb: {path} could not be read: {error.strerror}.",
+            remedy="Write the URI there, or name it as env_file:NAME or env:NAME.",
+        ) from error

@@ -1,0 +1,73 @@
+"""Makes the new images while the old containers serve. Tags move; containers do not."""
+
+from pathlib import Path
+
+from worker.adapters.engine import Engine
+from worker.errors import GuardError, StepError
+from worker.release import Release, image_names, pin_name
+from worker.steps import preflight
+from worker.steps.attempt import Attempt, Facts
+from worker.steps.pull import BUILD_MODEL
+
+
+def run(attempt: Attempt) -> Facts:
+    """Build and pull what is missing, pin old and new images, store the release."""
+    folder = attempt.state.releases / attempt.id
+    project = attempt.fact("preflight", "project")
+    if old := attempt.old_release():
+        pin(attempt, old)
+    release = Release(attempt.id, attempt.fact("preflight", "revision"), project, folder, {})
+    names = image_names(release.model(), project)
+    if not _again(attempt, names):
+        _build(attempt, folder / BUILD_MODEL)
+    images = {service: (name, _needed(attempt.engine, name)) for service, name in names.items()}
+    release = Release(release.id, release.revision, project, folder, images)
+    pin(attempt, release)
+    release.store()
+    return {"images": {service: image for service, (_, image) in images.items()}}
+
+
+def pin(attempt: Attempt, release: Release) -> None:
+    """Hold a release's images by tags of our own. Raises GuardError when one is gone."""
+    for service, (name, image) in release.images.items():
+        if attempt.engine.image_id(image) is None:
+            raise GuardError(
+                f"Image {image[:19]} of service {service}, which runs now, was removed from"
+                " Docker, so there would be no way back to it.",
+                remedy=f"Build or pull {name} again and run `docker compose up -d`, then deploy.",
+            )
+        attempt.engine.tag(image, pin_name(attempt.app.name, release.id, service))
+
+
+def _again(attempt: Attempt, names: dict[str, str]) -> bool:
+    """For a manual rollback: use the images of that time, if Docker has them all."""
+    if attempt.deployment.kind != "rollback":
+        return False
+    target = preflight.rollback_target(attempt)
+    kept = {service: image for service, (_, image) in target.images.items()}
+    if any(attempt.engine.image_id(kept.get(service, "-")) is None for service in names):
+        return False
+    for service, name in names.items():
+        attempt.engine.tag(kept[service], name)
+    return True
+
+
+def _build(attempt: Attempt, model: Path) -> None:
+    release = Release(attempt.id, "", attempt.fact("preflight", "project"), model.parent, {})
+    services = release.model().get("services") or {}
+    if any("build" in service for service in services.values()):
+        attempt.compose.build(model, on_line=attempt.say)
+    foreign = {name: one["image"] for name, one in services.items() if "build" not in one}
+    always = attempt.app.pull_images
+    wanted = [
+        name for name, image in foreign.items() if always or attempt.engine.image_id(image) is None
+    ]
+    if wanted:
+        attempt.compose.pull(model, wanted, on_line=attempt.say)
+
+
+def _needed(engine: Engine, name: str) -> str:
+    image = engine.image_id(name)
+    if image is None:
+        raise StepError(f"The build left no image {name}.", remedy="Look at the build's log.")
+    return image

@@ -1,0 +1,15 @@
+"""Puts the checkout back: the old revision, and the local changes on top of it."""
+
+from worker.adapters.git import Head
+from worker.steps.attempt import Attempt, Facts
+
+
+def run(attempt: Attempt) -> Facts:
+    """Move the work tree, then HEAD and index, to what preflight noted."""
+    head = Head(**attempt.fact("preflight", "head"))
+    without = attempt.app.data.uploads
+    kept = attempt.checkout.kept(attempt.id)
+    if kept:
+        revision = attempt.fact("preflight", "revision")
+        attempt.checkout.move(revision, kept, head, without=without)
+    return {"checkout": head.revision}

@@ -1,0 +1,48 @@
+"""The moment the old containers are stopped, and a whole backup of that moment.
+
+The backup reads again only what changed since the pre-deploy one and links the
+rest. What the old version acknowledged up to the stop is in it. With
+`consistency = "live"` the second backup is made without the stop.
+"""
+
+from worker.clock import rfc3339
+from worker.errors import GuardError
+from worker.steps import data, quiet
+from worker.steps.attempt import Attempt, Facts
+
+
+def run(attempt: Attempt) -> Facts:
+    """Return the fence's backup, and since when the app is stopped."""
+    limit = attempt.app.backup.max_pause
+    first = attempt.fact("backup", "backup")
+    if attempt.app.backup.consistency == "live":
+        made = data.back_up(attempt, "fence", previous=first)
+        return {"backup": made.id, "stopped_at": None}
+    _not_too_long(attempt, limit)
+    began = attempt.clock.monotonic()
+    stopped_at = rfc3339(attempt.clock.now())
+    quiet.stop(attempt, attempt.containers)
+    waited = quiet.wait_for_databases(attempt, limit)
+    left = limit - (attempt.clock.monotonic() - began)
+    made = data.back_up(attempt, "fence", previous=first, limit=left)
+    _no_foreign_writer(made.changed_meanwhile)
+    return {"backup": made.id, "stopped_at": stopped_at, "operations_waited_for": waited}
+
+
+def _not_too_long(attempt: Attempt, limit: float) -> None:
+    """Refuse before the stop when the backup will take longer than `max_pause`."""
+    expected = data.expected_seconds(attempt)
+    if expected > limit:
+        raise GuardError(
+            f"The fence's backup is expected to stop the app for {expected:.0f} s,"
+            f" more than max_pause ({limit:g} s).",
+            remedy='Raise backup.max_pause, or set consistency = "live".',
+        )
+
+
+def _no_foreign_writer(changed: list[str]) -> None:
+    if changed:
+        raise GuardError(
+            f"Somebody else writes to {', '.join(changed)} while the app is stopped.",
+            remedy="Stop that writer, or give it a database of its own, then deploy again.",
+        )

@@ -1,0 +1,103 @@
+"""What a revision must not do to the app's data; each refusal names the thing.
+
+Judged before the build, on the exported revision and its rendered model.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from worker.errors import GuardError
+from worker.steps.attempt import Attempt
+
+Mounts = dict[tuple[str, str], str]  # (service, destination) -> source
+
+
+def revision(attempt: Attempt, wanted: str) -> None:
+    """Refuse a revision whose files would overwrite data, secrets or a person's files."""
+    app, checkout = attempt.app, attempt.checkout
+    if app.env_file and checkout.tracked(wanted, [app.env_file]):
+        raise GuardError(
+            f"Revision {wanted[:12]} tracks the env file {app.env_file}.",
+            remedy=f"Run `git rm --cached {app.env_file}`, ignore it, and push.",
+        )
+    if checkout.tracked(wanted, [".gitmodules"]):
+        raise GuardError(
+            f"Revision {wanted[:12]} has submodules, which are not fetched.",
+            remedy="Put their files into the repository itself.",
+        )
+    head = attempt.fact("preflight", "head")["revision"]
+    changed = checkout.changed(head, wanted)
+    _no_change_below_data(changed, app.data.uploads)
+    _nothing_in_the_way(attempt, changed)
+
+
+def _no_change_below_data(changed: Iterable[str], data_paths: Iterable[str]) -> None:
+    for folder in data_paths:
+        below = [path for path in changed if f"{path}/".startswith(f"{folder.rstrip('/')}/")]
+        if below:
+            raise GuardError(
+                f"The revision changes tracked files under the data path {folder}:"
+                f" {', '.join(below[:5])}.",
+                remedy="Keep what users write out of the repository; revert that change.",
+            )
+
+
+def _nothing_in_the_way(attempt: Attempt, changed: Mapping[str, str]) -> None:
+    """Refuse when a file that Git does not know stands where the revision adds one."""
+    top = attempt.app.checkout
+    for path, status in changed.items():
+        here = top / path
+        if status == "A" and (here.is_symlink() or here.is_file()):
+            raise GuardError(
+                f"The untracked file {path} in the checkout is in the way of the revision's.",
+                remedy=f"Move {here} away, or commit it.",
+            )
+
+
+def model(attempt: Attempt, new: Mapping[str, Any]) -> None:
+    """Refuse a model that runs programs of the host, or takes a mount away."""
+    for name, service in (new.get("services") or {}).items():
+        if "provider" in service:
+            raise GuardError(
+                f"Service {name} has a `provider`: Compose would run a program of the host.",
+                remedy="Remove it.",
+            )
+    old = attempt.old_release()
+    if old:
+        _mounts_stay(mounts(old.model()), mounts(new), set(new.get("services") or {}))
+    _data_is_mounted(attempt, mounts(new))
+
+
+def mounts(model_: Mapping[str, Any]) -> Mounts:
+    """Return what each service mounts where."""
+    return {
+        (name, volume["target"]): str(volume.get("source", ""))
+        for name, service in (model_.get("services") or {}).items()
+        for volume in service.get("volumes") or ()
+        if volume["type"] in ("bind", "volume")
+    }
+
+
+def _mounts_stay(old: Mounts, new: Mounts, services: set[str]) -> None:
+    for (service, destination), source in old.items():
+        if service in services and new.get((service, destination)) != source:
+            now = new.get((service, destination))
+            raise GuardError(
+                f"Service {service} would lose its data at {destination}: it is mounted from"
+                f" {source or 'a volume'} now, and from {now or 'nothing'} in the revision.",
+                remedy="Keep the mount, or move the data first and deploy the change by hand.",
+            )
+
+
+def _data_is_mounted(attempt: Attempt, new: Mounts) -> None:
+    """Refuse when no service mounts an uploads folder: the backup would save the wrong one."""
+    for folder in attempt.app.upload_paths:
+        if not any(_covers(source, str(folder)) for source in new.values()):
+            raise GuardError(
+                f"No service of the revision mounts the uploads folder {folder}.",
+                remedy="Mend data.uploads, or the volumes of the Compose file.",
+            )
+
+
+def _covers(source: str, folder: str) -> bool:
+    return f"{folder}/".startswith(f"{source.rstrip('/')}/") or source.startswith(f"{folder}/")

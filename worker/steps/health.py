@@ -1,0 +1,152 @@
+"""Asks the release whether it is well, for `stable_for` seconds on end.
+
+`up --wait` is not enough: it is content with a crash loop and with the first
+healthy second of a flapping container (measured). On the way back, *well*
+means: no worse than preflight saw it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worker.adapters import http
+from worker.adapters.engine import Container
+from worker.config import HealthUrl
+from worker.errors import HealthError
+from worker.release import Release
+from worker.steps import tripwire
+from worker.steps.attempt import Attempt, Facts
+
+POLL = 0.5  # seconds
+URL_TIMEOUT = 5.0  # seconds
+GIVEN_UP = 500  # the first status that is not an answer of the app
+
+
+@dataclass
+class Watch:
+    """What was seen so far, by container id."""
+
+    started: dict[str, tuple[int, str]] = field(default_factory=dict)
+    was_healthy: set[str] = field(default_factory=set)
+    restarts: dict[str, int] = field(default_factory=dict)
+
+
+def run(attempt: Attempt) -> Facts:
+    """Return how long the release took to be stable. Raises HealthError."""
+    target = attempt.target()
+    if target is None:
+        return {}
+    health, clock = attempt.app.health, attempt.clock
+    budget = max([one.health_budget for one in attempt.containers], default=0.0)
+    began = clock.monotonic()
+    deadline = began + max(health.timeout, budget) + health.stable_for
+    watch = Watch(restarts={one.id: one.restarts for one in attempt.before})
+    calm_since: float | None = None
+    complaint: str | None = "nothing was looked at"
+    while clock.monotonic() < deadline:
+        complaint = look(attempt, target, watch)
+        if complaint:
+            calm_since = None
+        elif calm_since is None:
+            calm_since = clock.monotonic()
+        elif clock.monotonic() - calm_since >= health.stable_for:
+            if not attempt.going_back:
+                tripwire.check(attempt)
+            return {"stable_after": round(calm_since - began, 1)}
+        clock.sleep(POLL)
+    raise HealthError(
+        f"The release was not well for {health.stable_for:g} s within"
+        f" {deadline - began:.0f} s: {complaint}.",
+        remedy=f"Look at the containers' logs: sheetanchor logs {attempt.app.name}.",
+    )
+
+
+def look(attempt: Attempt, target: Release, watch: Watch) -> str | None:
+    """Return what is wrong now, or None. Raises HealthError for what cannot mend."""
+    containers = attempt.containers
+    before = {one.service: one for one in attempt.before} if attempt.going_back else {}
+    for service in target.images:
+        excused = _excused(before.get(service), bool(before))
+        there = [one for one in containers if one.service == service]
+        if not there and not excused and not _optional(target, service):
+            return f"service {service} has no container"
+        complaints = [_container(one, watch) for one in there if not excused]
+        if any(complaints):
+            return next(filter(None, complaints))
+    return _urls(attempt)
+
+
+def _excused(before: Container | None, noted: bool) -> bool:
+    """Whether a service was not well before either, or was not there."""
+    if not noted:
+        return False
+    return before is None or not before.running or before.health == "unhealthy"
+
+
+def _optional(target: Release, service: str) -> bool:
+    scale: Mapping[str, object] = target.model()["services"].get(service, {})
+    return scale.get("scale") == 0 or bool(scale.get("profiles"))
+
+
+def _container(one: Container, watch: Watch) -> str | None:
+    _crash_loop(one, watch)
+    if one.status == "exited" and one.exit_code == 0 and one.policy.get("Name") in ("", "no"):
+        return None  # a one-shot service that is done
+    if one.status == "exited" and one.policy.get("Name") in ("", "no"):
+        raise HealthError(
+            f"Container {one.name} exited with {one.exit_code}.",
+            remedy="Read its log: docker logs " + one.name,
+        )
+    if one.status != "running":
+        return f"container {one.name} is {one.status}"
+    if watch.started.setdefault(one.id, (one.restarts, one.started_at)) != (
+        one.restarts,
+        one.started_at,
+    ):
+        watch.started[one.id] = (one.restarts, one.started_at)
+        return f"container {one.name} was started again"
+    return _health(one, watch)
+
+
+def _health(one: Container, watch: Watch) -> str | None:
+    if one.health in (None, "healthy", "none"):
+        watch.was_healthy.add(one.id)
+        return None
+    if one.health == "unhealthy" and one.id in watch.was_healthy:
+        raise HealthError(
+            f"Container {one.name} was healthy and became unhealthy.",
+            remedy=f"Read its log: docker logs {one.name}",
+        )
+    return f"container {one.name} is {one.health}"
+
+
+def _crash_loop(one: Container, watch: Watch) -> None:
+    first = watch.restarts[one.id] = min(watch.restarts.get(one.id, 0), one.restarts)
+    if one.restarts - first > 1:
+        raise HealthError(
+            f"Container {one.name} keeps crashing: {one.restarts} restarts,"
+            f" last exit code {one.exit_code}.",
+            remedy=f"Read its log: docker logs {one.name}",
+        )
+
+
+def _urls(attempt: Attempt) -> str | None:
+    asleep = attempt.going_back and not any(one.running for one in attempt.before)
+    failed_before = attempt.fact("preflight", "urls_failing", []) if attempt.going_back else []
+    for url in attempt.app.health.urls:
+        if asleep or url.url in failed_before:
+            continue
+        if complaint := ask(url):
+            return complaint
+    return None
+
+
+def ask(url: HealthUrl) -> str | None:
+    """Return why a URL's answer is not a healthy one, or None."""
+    answer = http.status(url.url, timeout=URL_TIMEOUT)
+    if answer is None:
+        return f"{url.url} did not answer"
+    if url.expect is not None and answer != url.expect:
+        return f"{url.url} answered {answer}, not {url.expect}"
+    if url.expect is None and answer >= GIVEN_UP:
+        return f"{url.url} answered {answer}"
+    return None

@@ -1,0 +1,141 @@
+"""Looks before anything is touched: what to bring, what is there, is it allowed.
+
+Changes nothing but the repository's remote refs. What it notes is all that the
+way back has of the present, so it is noted before the first thing moves.
+"""
+
+import re
+from pathlib import Path
+
+from worker import decisions as rules
+from worker.adapters import compose, disk
+from worker.adapters.engine import Container
+from worker.errors import CommandError, GuardError, UsageError
+from worker.release import Release
+from worker.steps import health, present
+from worker.steps.attempt import Attempt, Facts
+
+ROOM = 200 * 1024 * 1024  # bytes that must stay free beside the backups
+
+
+def run(attempt: Attempt) -> Facts:
+    """Note the present and fix one revision. Raises GuardError, Skipped- or HeldError."""
+    app = attempt.app
+    attempt.engine.version()
+    if not attempt.checkout.exists():
+        attempt.say(f"cloning {app.clone_url} into {app.checkout}")
+        attempt.checkout.clone()
+    branch_head = _branch_head(attempt)
+    revision = _revision(attempt, branch_head)
+    rules.judge(attempt.decisions.read(), attempt.deployment, branch_head, revision)
+    author, message = attempt.checkout.describe(revision)
+    project = _project(attempt)
+    containers = [one for one in attempt.engine.containers(project) if not one.oneoff]
+    _belong(containers, app.checkout, project)
+    _databases_can_be_restored(attempt)
+    _room(attempt)
+    head = attempt.checkout.head()
+    old = present.release(attempt, project, containers, head)
+    return {
+        "revision": revision,
+        "previous_revision": old.revision if old else None,
+        "message": attempt.deployment.message or message,
+        "author": attempt.deployment.author or author,
+        "branch_head": branch_head,
+        "project": project,
+        "head": {"revision": head.revision, "ref": head.ref},
+        "containers": [one.as_dict() for one in containers],
+        "old_release": old.id if old else None,
+        "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
+    }
+
+
+def _branch_head(attempt: Attempt) -> str:
+    """Return the remote branch's head; for what needs no remote, the last one known."""
+    deployment = attempt.deployment
+    if deployment.kind == "deploy" and deployment.options.get("pull", True):
+        return attempt.checkout.fetch()
+    known = f"refs/sheetanchor/remote/{attempt.app.branch}"
+    try:
+        return attempt.checkout.revision(known)
+    except CommandError:
+        return attempt.checkout.head().revision
+
+
+def _revision(attempt: Attempt, branch_head: str) -> str:
+    deployment = attempt.deployment
+    if deployment.kind == "rollback":
+        return rollback_target(attempt).revision
+    if deployment.kind == "restore" or not deployment.options.get("pull", True):
+        return attempt.checkout.head().revision
+    wanted = deployment.requested_revision
+    if wanted is None or deployment.trigger not in rules.PERSONS:
+        return branch_head  # a push names what it saw; the branch's head is what runs
+    try:
+        return attempt.checkout.revision(wanted)
+    except CommandError as error:
+        raise UsageError(
+            f"Revision {wanted} is not in the branch {attempt.app.branch} of the remote.",
+            remedy="Push it, or name another.",
+        ) from error
+
+
+def rollback_target(attempt: Attempt) -> Release:
+    """Return the release to roll back to: the one named, or what ran before."""
+    wanted = attempt.deployment.options.get("to")
+    if wanted is None:
+        running = attempt.decisions.read()["running"] or {}
+        wanted = running.get("previous_release")
+    if wanted is None:
+        raise UsageError(
+            "There is no earlier release to roll back to.",
+            remedy="Name one with --to; `sheetanchor history` lists them.",
+        )
+    return Release.load(attempt.state.releases, wanted)
+
+
+def _project(attempt: Attempt) -> str:
+    """Return the project's name: configured, the running containers', or Compose's."""
+    app = attempt.app
+    if app.project:
+        return app.project
+    if running := attempt.engine.project_in(str(app.checkout)):
+        return running
+    try:
+        model = compose.render(app.checkout, app.compose_files, app.env_path, None)
+        return str(model["name"])
+    except (CommandError, GuardError):  # the files of an older revision need not be whole
+        return re.sub(r"[^a-z0-9_-]", "", app.checkout.name.lower()).lstrip("_-")
+
+
+def _belong(containers: list[Container], checkout: Path, project: str) -> None:
+    """Refuse when another folder owns the project: its data lies elsewhere."""
+    for container in containers:
+        if container.working_dir and Path(container.working_dir) != checkout:
+            raise GuardError(
+                f"Container {container.name} of the project {project} was started from"
+                f" {container.working_dir}, not from {checkout}.",
+                remedy="Deploy from there, or set `project` to another name.",
+            )
+
+
+def _databases_can_be_restored(attempt: Attempt) -> None:
+    mongo = attempt.mongo
+    if mongo is None:
+        return
+    mongo.ping()
+    mongo.refuse_unsupported()
+    mongo.check_restorable()
+
+
+def _room(attempt: Attempt) -> None:
+    """Refuse when the backups of this deployment might not fit."""
+    folder = attempt.app.backup_dir
+    size = attempt.mongo.size() if attempt.mongo else 0
+    needed = size + sum(map(disk.tree_bytes, attempt.app.upload_paths)) + ROOM
+    free = disk.free_bytes(folder)
+    if free < needed:
+        raise GuardError(
+            f"{folder} has {free // 2**20} MiB free; the backups may need {needed // 2**20}.",
+            remedy="Free some space, or move backup.dir to another disk.",
+        )

@@ -1,0 +1,98 @@
+"""Exports the revision beside the checkout and renders its Compose model, once.
+
+The checkout does not move: running containers may mount files from it. The
+model is rendered with the work folder as project directory (with the checkout
+as one, `env_file:`, `include:` and `extends:` would be read from the old tree:
+measured), then its paths are pointed to the checkout.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from worker import durable
+from worker.adapters import compose, disk
+from worker.adapters.compose import Model
+from worker.release import image_names
+from worker.steps import guards
+from worker.steps.attempt import Attempt, Facts
+
+BUILD_MODEL = "build.json"
+
+
+def run(attempt: Attempt) -> Facts:
+    """Return what the build and the way back need: image names and their ids now."""
+    revision, project = attempt.fact("preflight", "revision"), attempt.fact("preflight", "project")
+    guards.revision(attempt, revision)
+    _export(attempt, revision)
+    rendered = _render(attempt, project)
+    model = pointed(rendered, attempt.work, attempt.app.checkout)
+    guards.model(attempt, model)
+    folder = attempt.state.releases / attempt.id
+    folder.mkdir(exist_ok=True, mode=0o700)
+    durable.write(folder / BUILD_MODEL, json.dumps(rendered).encode())
+    durable.write(folder / "model.json", json.dumps(model).encode())
+    names = sorted(set(image_names(model, project).values()))
+    head = attempt.fact("preflight", "head")["revision"]
+    changed = attempt.checkout.changed(head, revision)
+    return {
+        "files_changed": len(changed),
+        "changed": sorted(changed),
+        "tags": {name: attempt.engine.image_id(name) for name in names},
+    }
+
+
+def _export(attempt: Attempt, revision: str) -> None:
+    work, owner = attempt.work, attempt.checkout.owner()
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(mode=0o755)
+    work.chmod(0o755)  # whatever the umask: Git's user and the build read it
+    disk.chown(work, owner.uid, owner.gid)
+    attempt.checkout.export(revision, work)
+    for name in attempt.app.build_files:
+        _copy(attempt.app.checkout / name, work / name)
+
+
+def _render(attempt: Attempt, project: str) -> Model:
+    """Return the model; untracked env files are in the work folder for this only."""
+    app, work = attempt.app, attempt.work
+    lent = []
+    for there in compose.service_env_files(work, app.compose_files, app.env_path):
+        inside = there.is_relative_to(work)
+        here = app.checkout / there.relative_to(work) if inside else there
+        if inside and not there.exists() and here.is_file():
+            _copy(here, there)
+            lent.append(there)
+    try:
+        return compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
+    finally:
+        for path in lent:
+            path.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def pointed(value: Any, work: Path, checkout: Path) -> Any:
+    """Return the model with every path at or below `work` at or below `checkout`."""
+    if isinstance(value, dict):
+        return {key: pointed(inner, work, checkout) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [pointed(inner, work, checkout) for inner in value]
+    if isinstance(value, str) and (value == str(work) or value.startswith(f"{work}/")):
+        return str(checkout) + value[len(str(work)) :]
+    return value
+
+
+def env_files_of_services(attempt: Attempt) -> list[Path]:
+    """Return the untracked env files that services name, in the checkout: for the backup."""
+    app = attempt.app
+    named = compose.service_env_files(app.checkout, app.compose_files, app.env_path)
+    inside = [path for path in named if path.is_file() and path.is_relative_to(app.checkout)]
+    names = [str(path.relative_to(app.checkout)) for path in inside]
+    tracked = set(attempt.checkout.tracked("HEAD", names)) if names else set()
+    return [app.checkout / name for name in names if name not in tracked]

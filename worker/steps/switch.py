@@ -1,0 +1,128 @@
+"""From one release's containers to another's; forward and on the way back.
+
+Forward, the checkout moves to the revision first: tracked local changes are
+kept under `refs/sheetanchor/<deployment>`, and nothing below a data path is
+touched. On the way back the step `checkout` has moved it already.
+
+`up` may end well although a container does not run: the daemon can still be
+busy with what a killed Compose asked for (measured). So its result is looked
+at, and it is called again, up to three times.
+"""
+
+from worker.adapters.engine import Container
+from worker.adapters.git import Head
+from worker.clock import rfc3339
+from worker.errors import StepError
+from worker.release import Release
+from worker.steps import quiet
+from worker.steps.attempt import Attempt, Facts
+from worker.steps.guards import mounts
+
+TRIES = 3
+
+
+def run(attempt: Attempt) -> Facts:
+    """Bring the phase's release up, with its images and restart policies."""
+    target = attempt.target()
+    if target is None:
+        return _remove_first(attempt)
+    if not attempt.going_back and attempt.deployment.kind != "restore":
+        move_forward(attempt)
+    for name, image in target.images.values():
+        if attempt.engine.image_id(name) != image:
+            attempt.engine.tag(image, name)
+    for left in range(TRIES - 1, -1, -1):
+        _up(attempt, target)
+        wrong = _wrong(attempt, target)
+        if not wrong:
+            break
+        if not left:
+            raise StepError(
+                f"The containers did not become what they should: {'; '.join(wrong)}.",
+                remedy="Look at `docker ps -a` and the containers' logs.",
+            )
+        attempt.say(f"not there yet: {'; '.join(wrong)}")
+        quiet.settle(attempt)
+    _give_policies_back(attempt)
+    return {"release": target.id, "serving_at": rfc3339(attempt.clock.now())}
+
+
+def move_forward(attempt: Attempt) -> None:
+    """Move the checkout to the new revision; keep what a person changed in it."""
+    revision, without = attempt.fact("preflight", "revision"), attempt.app.data.uploads
+    kept = attempt.checkout.local_changes(attempt.id, without=without)
+    head = Head(revision, f"refs/heads/{attempt.app.branch}")
+    attempt.checkout.move(kept, revision, head, without=without)
+
+
+def _remove_first(attempt: Attempt) -> Facts:
+    """The way back of an app that never ran: its containers go, by name; data stays."""
+    for one in attempt.containers:
+        attempt.engine.remove(one)
+    return {"release": "none"}
+
+
+def _up(attempt: Attempt, target: Release) -> None:
+    model, directory = target.model_path, attempt.app.checkout
+    if stale := _stale(attempt, target):
+        attempt.compose.up(model, directory, stale, recreate=True, on_line=attempt.say)
+    asleep = _asleep(attempt) if attempt.going_back else set()
+    if asleep:
+        awake = sorted(set(target.images) - asleep)
+        attempt.compose.up(model, directory, start=False, on_line=attempt.say)
+        if awake:
+            attempt.compose.up(model, directory, awake, on_line=attempt.say)
+        return
+    attempt.compose.up(model, directory, on_line=attempt.say)
+
+
+def _asleep(attempt: Attempt) -> set[str]:
+    """Return the services that did not run before, and were not done either."""
+    before = attempt.before
+    awake = {one.service for one in before if one.running or one.exit_code == 0}
+    if not any(one.running for one in before):
+        awake = set()
+    return {one.service for one in before} - awake
+
+
+def _stale(attempt: Attempt, target: Release) -> list[str]:
+    """Return running services that mount a tracked file which was replaced.
+
+    A single-file bind holds on to the old inode for as long as the container
+    runs; Compose sees no difference (measured).
+    """
+    changed = {str(attempt.app.checkout / path) for path in attempt.fact("pull", "changed", ())}
+    running = {one.service for one in attempt.containers if one.running}
+    mounted = mounts(target.model()).items()
+    return sorted(running & {service for (service, _), source in mounted if source in changed})
+
+
+def _wrong(attempt: Attempt, target: Release) -> list[str]:
+    """Return what keeps the containers from being the release's, as sentences."""
+    asleep = _asleep(attempt) if attempt.going_back else set()
+    there: dict[str, list[Container]] = {}
+    for one in attempt.containers:
+        there.setdefault(one.service, []).append(one)
+    found = []
+    for service, (_, image) in target.images.items():
+        for one in there.get(service, []):
+            if one.image != image:
+                found.append(f"{one.name} runs another image")
+            elif service not in asleep and not _started(one, attempt.going_back):
+                found.append(f"{one.name} is {one.status}")
+    return found
+
+
+def _started(one: Container, going_back: bool) -> bool:
+    """Forward, a container that has exited is for `health` to judge."""
+    return one.running or (one.status == "exited" and (not going_back or one.exit_code == 0))
+
+
+def _give_policies_back(attempt: Attempt) -> None:
+    """Give containers that were only stopped and started their restart policies back."""
+    noted = {one.id: one.policy for one in attempt.before}
+    by_name = {one.name: one.policy for one in attempt.before}
+    for one in attempt.containers:
+        policy = noted.get(one.id) or (by_name.get(one.name) if attempt.going_back else None)
+        if policy is not None and one.policy != policy:
+            attempt.engine.set_policy(one.id, policy)
