@@ -7,16 +7,19 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK = 1 << 20  # bytes
+RACY_NS = 2_000_000_000  # the coarsest step of file times
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO that took a file's place must not hold us for ever.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+ME, MY_GROUP = os.geteuid(), os.getegid()
 Sink = Callable[[bytes], object]
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
 
@@ -35,6 +38,14 @@ class Stat:
     inode: int
     target: str = ""
 
+    @property
+    def identity(self) -> tuple[int, int, int, int]:
+        """Return what stays equal as long as nobody writes to a file.
+
+        What is written through a memory map shows only when the kernel notices.
+        """
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
 
 @contextlib.contextmanager
 def closing(descriptor: int) -> Iterator[int]:
@@ -48,6 +59,20 @@ def closing(descriptor: int) -> Iterator[int]:
 def stat_of(descriptor: int) -> Stat:
     """Return what is open."""
     return _stat_of(os.fstat(descriptor))
+
+
+def just_written(found: Stat) -> bool:
+    """Return whether a file's times are too young to show a further write.
+
+    File times move in steps (10 ms on ext4, up to 2 s elsewhere): within one, a second
+    write of the same size leaves no trace.
+    """
+    return time.time_ns() - max(found.mtime_ns, found.ctime_ns) < RACY_NS
+
+
+def open_followed(path: Path) -> int:
+    """Return a descriptor for reading; the path may be a link, for a person configured it."""
+    return os.open(path.resolve(strict=True), FILE)
 
 
 def chunks(descriptor: int) -> Iterator[bytes]:

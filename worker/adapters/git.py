@@ -102,7 +102,19 @@ class Checkout:
             ref = self._run(["symbolic-ref", "--quiet", "HEAD"]).strip()
         except CommandError:
             ref = None
-        return Head(self.revision("HEAD"), ref)
+        try:
+            return Head(self.revision("HEAD"), ref)
+        except CommandError:
+            if ref is None:
+                raise
+            return Head(self._nothing(), ref)  # a branch without a commit
+
+    def _nothing(self) -> str:
+        """Return a commit without files: where a clone of an empty repository is."""
+        with self._index("nothing") as index:
+            index.run(["read-tree", "--empty"])
+            tree = index.run(["write-tree"]).strip()
+        return self._run([*_WHO, "commit-tree", tree, "-m", "Nothing yet"]).strip()
 
     def describe(self, revision: str) -> tuple[str, str]:
         """Return a commit's author and the first line of its message."""
@@ -131,12 +143,13 @@ class Checkout:
         """
         if already := self.kept(deployment):
             return already
+        head = self.head().revision
         with self._index(deployment) as index:
-            index.run(["read-tree", "HEAD"])
+            index.run(["read-tree", head])
             index.run(["add", "--update", "--", ".", *_excluded(without)])
             tree = index.run(["write-tree"]).strip()
         message = f"Local changes before deployment {deployment}"
-        commit = self._run([*_WHO, "commit-tree", tree, "-p", "HEAD", "-m", message]).strip()
+        commit = self._run([*_WHO, "commit-tree", tree, "-p", head, "-m", message]).strip()
         self._run(["update-ref", f"refs/sheetanchor/{deployment}", commit])
         return commit
 

@@ -84,9 +84,11 @@ def _database(listed: Mapping[str, Any]) -> str:
 def _operation(listed: Mapping[str, Any], *, open_transaction: bool) -> Operation:
     transaction = listed.get("transaction", {})
     session = listed.get("lsid")
+    number = transaction.get("parameters", {}).get("txnNumber")
     micros = transaction.get("timeOpenMicros") or listed.get("microsecs_running") or 0
     return Operation(
         id=session if open_transaction else listed["opid"],
+        key=f"{session}/{number}" if open_transaction else str(listed["opid"]),
         namespace=str(listed.get("ns") or "a session"),
         what="an open transaction" if open_transaction else str(listed.get("op")),
         seconds=int(micros) / 1e6,

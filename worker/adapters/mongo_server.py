@@ -63,6 +63,7 @@ class Operation:
     """Something that runs on the server: an operation, or a transaction left open."""
 
     id: Any  # opid, or the session of an open transaction
+    key: str  # the same only while it is the same operation, or the same transaction
     namespace: str
     what: str
     seconds: float

@@ -1,0 +1,178 @@
+import os
+import subprocess
+
+import pytest
+
+from worker.adapters.git import Checkout, Head
+from worker.errors import CommandError, StepError
+
+WHO = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+
+
+def git(cwd, *argv):
+    return subprocess.run(
+        ["git", *WHO, *argv], cwd=cwd, check=True, text=True, capture_output=True
+    ).stdout.strip()
+
+
+def put(folder, files, message="change"):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.unlink()
+        else:
+            path.write_text(content)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", message)
+    git(folder, "push", "--quiet", "origin", "HEAD:main")
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def clones(tmp_path):
+    """A remote, a developer's clone, and a checkout at the first commit of two."""
+    git(tmp_path, "init", "--quiet", "--bare", "-b", "main", "origin.git")
+    git(tmp_path, "clone", "--quiet", "origin.git", "dev")
+    first = {"a": "1", "gone/x": "x", "up/.gitkeep": "", "up/logo": "default", "odd ü\n": "o"}
+    put(tmp_path / "dev", first)
+    git(tmp_path, "clone", "--quiet", "origin.git", "checkout")
+    put(tmp_path / "dev", {"a": "2", "gone/x": None, "new/y": "y", "up/logo": "newer"}, "two")
+    return tmp_path
+
+
+@pytest.fixture
+def checkout(clones):
+    return Checkout(clones / "checkout", "main", str(clones / "origin.git"), mark="test")
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and ".git/" not in str(path)
+    }
+
+
+def test_move_takes_code_there_and_back_and_leaves_data_and_local_changes(checkout):
+    top = checkout.directory
+    old, new = checkout.head(), checkout.fetch()
+    (top / "up" / "logo").write_text("a user's")
+    (top / "a").write_text("edited by hand")
+    before = contents(top)
+
+    kept = checkout.local_changes("d1", without=["up"])
+    checkout.move(kept, new, Head(new, old.ref), without=["up"])
+    there = contents(top)
+    checkout.move(new, kept, old, without=["up"])
+
+    assert (there["a"], there["up/logo"], there["new/y"]) == ("2", "a user's", "y")
+    assert "gone/x" not in there
+    assert contents(top) == before
+    assert checkout.head() == old
+    assert git(top, "status", "--porcelain").split() == ["M", "a", "M", "up/logo"]
+
+
+def test_move_can_be_run_again_after_it_was_cut_short(checkout):
+    old, new = checkout.head(), checkout.fetch()
+    kept = checkout.local_changes("d1", without=["up"])
+    (checkout.directory / "a").unlink()
+    (checkout.directory / ".git" / "index.lock").touch()
+
+    checkout.move(kept, new, Head(new, old.ref), without=["up"])
+    checkout.move(kept, new, Head(new, old.ref), without=["up"])
+
+    assert (checkout.directory / "a").read_text() == "2"
+    assert checkout.local_changes("d1", without=["up"]) == kept
+
+
+def test_export_is_readable_by_all_and_whole(checkout, tmp_path):
+    target = tmp_path / "export"
+    target.mkdir()
+    checkout.export(checkout.fetch(), target)
+
+    assert contents(target) == {
+        "a": "2",
+        "new/y": "y",
+        "up/.gitkeep": "",
+        "up/logo": "newer",
+        "odd ü\n": "o",
+    }
+    assert (target / "new" / "y").stat().st_mode & 0o777 == 0o644
+
+
+def test_branch_named_like_an_option_is_a_branch(clones):
+    """`git fetch origin --upload-pack=…` runs a program (measured)."""
+    canary = clones / "canary"
+    evil = f"--upload-pack=touch {canary}"
+    for branch in (evil, "$(touch canary)"):
+        bad = Checkout(clones / "checkout", branch, str(clones / "origin.git"))
+        with pytest.raises(CommandError):
+            bad.fetch()
+        with pytest.raises(CommandError):
+            bad.revision(branch)
+    assert not canary.exists()
+
+
+def test_hooks_and_fsmonitor_of_the_checkout_do_not_run(checkout, tmp_path):
+    canary = tmp_path / "canary"
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\ntouch {canary}\n")
+    script.chmod(0o755)
+    hook = checkout.directory / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    os.symlink(script, hook)
+    git(checkout.directory, "config", "core.fsmonitor", str(script))
+    canary.unlink(missing_ok=True)
+
+    old, new = checkout.head(), checkout.fetch()
+    checkout.move(old.revision, new, Head(new, old.ref), without=[])
+
+    assert not canary.exists()
+
+
+def test_other_protocols_than_the_clone_addresss_are_refused(clones):
+    bad = Checkout(clones / "checkout", "main", "ext::sh -c touch% canary")
+    with pytest.raises(CommandError):
+        bad.fetch()
+
+
+def test_clone_of_an_empty_repository_has_a_head(tmp_path):
+    git(tmp_path, "init", "--quiet", "--bare", "-b", "main", "origin.git")
+    git(tmp_path, "clone", "--quiet", "origin.git", "checkout")
+    empty = Checkout(tmp_path / "checkout", "main", str(tmp_path / "origin.git"))
+    git(tmp_path, "clone", "--quiet", "origin.git", "dev")
+    put(tmp_path / "dev", {"a": "1"})
+
+    head, new = empty.head(), empty.fetch()
+    kept = empty.local_changes("d1", without=[])
+    empty.move(kept, new, Head(new, head.ref), without=[])
+
+    assert (tmp_path / "checkout" / "a").read_text() == "1"
+    assert git(tmp_path / "checkout", "status", "--porcelain") == ""
+
+
+def test_git_runs_as_the_owner_of_the_checkout(checkout, clones):
+    for folder in (clones, *list(clones.parents)[:-2]):
+        folder.chmod(0o755)
+    for place, folders, files in os.walk(clones):
+        for name in [*folders, *files, "."]:
+            os.lchown(os.path.join(place, name), 12345, 12345)
+    old, new = checkout.head(), checkout.fetch()
+    checkout.move(old.revision, new, Head(new, old.ref), without=[])
+
+    assert (checkout.directory / "new" / "y").stat().st_uid == 12345
+
+
+def test_nothing_is_removed_through_a_symbolic_link(checkout, tmp_path):
+    old, new = checkout.head(), checkout.fetch()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("mine")
+    (checkout.directory / "gone" / "x").unlink()
+    (checkout.directory / "gone").rmdir()
+    (checkout.directory / "gone").symlink_to(outside)
+
+    with pytest.raises(StepError, match="symbolic link"):
+        checkout.move(old.revision, new, Head(new, old.ref), without=[])
+    assert (outside / "x").read_text() == "mine"

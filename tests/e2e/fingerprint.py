@@ -1,0 +1,90 @@
+"""What must be the same again: code, images, policies, env file, uploads, database."""
+
+import hashlib
+import os
+import stat
+
+import docker
+
+PROJECT = "com.docker.compose.project"
+
+
+def take(world):
+    """Return the fingerprint: equal before and after means that nothing changed."""
+    return {
+        "head": world.git("rev-parse", "HEAD", cwd=world.checkout),
+        "branch": world.git("rev-parse", "--abbrev-ref", "HEAD", cwd=world.checkout),
+        "worktree": world.git("status", "--porcelain", cwd=world.checkout),
+        "containers": containers(world.name),
+        "env": hashlib.sha256((world.checkout / ".env.production").read_bytes()).hexdigest(),
+        "uploads": tree(world.uploads),
+        "database": database(world.db),
+    }
+
+
+def containers(project):
+    """Return service -> status, image id and restart policy."""
+    client = docker.from_env()
+    try:
+        found = client.containers.list(all=True, filters={"label": f"{PROJECT}={project}"})
+        return {
+            one.labels["com.docker.compose.service"]: (
+                one.status,
+                one.attrs["Image"],
+                tuple(sorted(one.attrs["HostConfig"]["RestartPolicy"].items())),
+            )
+            for one in found
+        }
+    finally:
+        client.close()
+
+
+def tree(folder):
+    """Return path -> mode, owner and content; folders too."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files, "."]:
+            path = os.path.join(place, name)
+            status = os.lstat(path)
+            content = ""
+            if stat.S_ISREG(status.st_mode):
+                with open(path, "rb") as file:
+                    content = hashlib.sha256(file.read()).hexdigest()
+            elif stat.S_ISLNK(status.st_mode):
+                content = os.readlink(path)
+            found[os.path.relpath(path, folder)] = (
+                oct(status.st_mode),
+                status.st_uid,
+                status.st_gid,
+                content,
+            )
+    return found
+
+
+def database(db):
+    """Return dbHash and index specifications of every collection."""
+    hashes = db.command("dbHash")["collections"]
+    return {
+        name: (hashes.get(name), sorted(map(repr, db[name].index_information().items())))
+        for name in db.list_collection_names()
+        if not name.startswith("system.")
+    }
+
+
+def remove(project):
+    """Remove a test's containers, networks and images by name."""
+    client = docker.from_env()
+    try:
+        label = {"label": f"{PROJECT}={project}"}
+        for one in client.containers.list(all=True, filters=label):
+            one.remove(force=True)
+        for network in client.networks.list(filters=label):
+            network.remove()
+        for volume in client.volumes.list(filters=label):
+            volume.remove()
+        for image in client.images.list():
+            for tag in image.tags:
+                if tag.startswith((f"{project}-", f"sheetanchor/{project}:")):
+                    client.images.remove(tag, force=True)
+    finally:
+        client.close()

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+
+from worker import configfile
+from worker.errors import ConfigError, NotFoundError
+
+GOOD = """
+[apps.shop]
+repository = "acme/shop"
+checkout = "/srv/shop"
+webhook_secret_file = "/etc/shop.secret"
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "sheetanchor.toml"
+    path.write_text(text)
+    return path
+
+
+def test_smallest_file_gets_the_defaults(tmp_path):
+    app = configfile.load(write(tmp_path, GOOD)).apps["shop"]
+
+    assert (app.branch, app.backup.keep, app.health.stable_for) == ("main", 7, 35)
+    assert app.backup_dir == Path("/srv/shop/backups")
+
+
+def test_example_configuration_is_true():
+    example = Path(__file__).parent.parent / "deploy" / "sheetanchor.example.toml"
+
+    assert configfile.load(example).apps
+
+
+def test_every_fault_is_told_at_once_with_the_nearest_key(tmp_path):
+    text = """
+[server]
+listen = "everywhere"
+statedir = "/x"
+[apps.shop]
+repository = "acme"
+checkout = "srv/shop"
+branch = "--upload-pack=touch /tmp/x"
+reconcile = 5
+[apps.shop.health]
+timout = 3
+stable_for = -1
+[apps.shop.data]
+uploads = ["../other"]
+"""
+    with pytest.raises(ConfigError) as caught:
+        configfile.load(write(tmp_path, text))
+
+    told = caught.value.message
+    for part in (
+        "server.listen: should look like 127.0.0.1:8787",
+        "server.statedir: unknown key (did you mean state_dir?)",
+        "apps.shop.repository: should look like owner/name",
+        "apps.shop.checkout: should be an absolute path",
+        "apps.shop.branch: should be a branch",
+        "apps.shop.webhook_secret_file: is missing",
+        "apps.shop.reconcile: is not supported yet",
+        "apps.shop.health.timout: unknown key (did you mean timeout?)",
+        "apps.shop.health.stable_for: input should be greater than 0",
+        "apps.shop.data.uploads: '../other' should be a folder below the checkout",
+    ):
+        assert part in told
+    assert "10 fault(s)" in told
+
+
+@pytest.mark.parametrize("text", ["not toml [", "", "[apps]", 'apps = "x"', "[apps.x]\n"])
+def test_broken_file_is_an_error_of_ours(tmp_path, text):
+    with pytest.raises(ConfigError):
+        configfile.load(write(tmp_path, text))
+
+
+def test_apps_that_share_a_checkout_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="share the checkout /srv/shop"):
+        configfile.load(write(tmp_path, GOOD + GOOD.replace("apps.shop", "apps.other")))
+
+
+def test_secret_that_others_can_read_is_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("x" * 32)
+    secret.chmod(0o644)
+
+    with pytest.raises(ConfigError, match="can be read by others"):
+        configfile.secrets(secret, "key")
+    secret.chmod(0o600)
+    assert configfile.secrets(secret, "key") == (b"x" * 32,)
+    secret.write_text("short")
+    with pytest.raises(ConfigError, match="under 16 characters"):
+        configfile.secrets(secret, "key")
+
+
+def test_unknown_app_is_answered_with_the_nearest(tmp_path):
+    config = configfile.load(write(tmp_path, GOOD))
+
+    with pytest.raises(NotFoundError, match="did you mean shop"):
+        configfile.app_of(config, "shpo")

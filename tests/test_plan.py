@@ -1,0 +1,72 @@
+import pytest
+
+from worker import plan
+
+DEPLOY = plan.PLANS["deploy"]
+
+
+@pytest.mark.parametrize("killed_at", range(len(DEPLOY) + 1))
+def test_data_is_restored_only_when_the_new_version_may_have_run(killed_at):
+    begun = DEPLOY[:killed_at]
+
+    assert ("restore" in plan.way_back("deploy", begun)) == ("switch" in begun)
+
+
+def test_way_back_needs_no_network_and_no_build():
+    for kind, steps in plan.PLANS.items():
+        assert not {"pull", "build", "preflight"} & set(plan.way_back(kind, steps))
+
+
+def test_old_version_starts_only_after_its_data_is_back():
+    steps = plan.way_back("deploy", DEPLOY)
+
+    assert steps.index("halt") < steps.index("safety") < steps.index("restore")
+    assert steps.index("restore") < steps.index("checkout") < steps.index("switch")
+
+
+def test_before_the_fence_only_tags_are_undone():
+    assert plan.way_back("deploy", DEPLOY[:3]) == ()
+    assert plan.way_back("deploy", DEPLOY[:4]) == ("tags",)
+    assert plan.way_back("deploy", DEPLOY[:5]) == ("switch", "health")
+
+
+def test_data_is_kept_when_the_configuration_says_so_but_set_aside_all_the_same():
+    steps = plan.way_back("deploy", DEPLOY, keep_data=True)
+
+    assert "restore" not in steps
+    assert "safety" in steps
+
+
+def test_rollback_with_data_restores_it_after_the_fence_and_a_safety_backup():
+    steps = plan.steps("rollback", {"data": "restore"})
+
+    assert steps.index("fence") < steps.index("safety") < steps.index("restore")
+    assert steps.index("restore") < steps.index("switch")
+
+
+def record(phase, step, event, time):
+    return {"phase": phase, "step": step, "event": event, "time": time}
+
+
+SWITCHED = record("deploy", "switch", "intent", "2026-11-22T10:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("records", "now", "long"),
+    [
+        ([SWITCHED], "2026-11-22T10:01:00Z", False),
+        ([SWITCHED], "2026-11-22T10:07:36Z", True),
+        ([SWITCHED], "2026-11-22T09:59:59Z", True),
+        ([SWITCHED], "soon", True),
+        ([], "2026-11-29T10:00:00Z", False),
+        (
+            [SWITCHED, record("way_back", "halt", "done", "2026-11-22T10:01:00Z")],
+            "2026-11-29T10:00:00Z",
+            False,
+        ),
+    ],
+    ids=["soon", "late", "clock-went-back", "unreadable", "never-switched", "halted-in-time"],
+)
+def test_a_version_that_served_long_is_recognised(records, now, long):
+    """Promise 6: 120 s + 35 s + 5 min is the most that recovery undoes by itself."""
+    assert plan.served_long(records, now, timeout=120, stable_for=35) is long
