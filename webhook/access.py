@@ -17,7 +17,7 @@ from worker.tokens import Role, Token, Tokens
 OPEN = frozenset({"hooks.github", "hooks.healthz", "hooks.readyz"})
 READING = frozenset({"GET", "HEAD"})
 QUERY_TOKENS = frozenset({"token", "access_token", "api_key"})
-BODY_SECONDS = 20  # for all of a body: one byte a second must not hold a connection for ever
+BODY_SECONDS = 10  # for all of a body; GitHub has given up by then
 
 
 def let_in() -> None:

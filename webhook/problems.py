@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from worker.errors import (
     BusyError,
+    ConfigError,
     HeldError,
     NotFoundError,
     SheetanchorError,
@@ -27,6 +28,7 @@ _STATUS = {
     BusyError: HTTPStatus.CONFLICT,
     HeldError: HTTPStatus.CONFLICT,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ConfigError: HTTPStatus.SERVICE_UNAVAILABLE,  # until a person has mended it
 }
 
 

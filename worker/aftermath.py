@@ -33,13 +33,9 @@ def _backups(app: App, clock: Clock, needed: set[Any]) -> None:
     catalogue.clean_partial(app.backup_dir, app.name)
     there = catalogue.backups(app.backup_dir, app.name)
     held = {one.id for one in there if one.deployment in needed}
-    retention.prune(
-        there,
-        keep=app.backup.keep,
-        keep_safety_days=app.backup.keep_safety,
-        now=clock.now(),
-        needed=held,
-    )
+    keep, days = app.backup.keep, app.backup.keep_safety
+    removable = retention.expired(there, keep, days, clock.now(), held)
+    retention.prune(app.backup_dir, app.name, removable)
 
 
 def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:

@@ -128,9 +128,7 @@ class App(Section):
     @classmethod
     def _name(cls, name: str) -> str:
         if not APP_NAME.match(name):
-            raise ValueError(
-                "should be 1 to 40 of a-z, 0-9, - and _, starting with a letter or digit"
-            )
+            raise ValueError("should be 1 to 40 of a-z, 0-9, - and _, not starting with - or _")
         return name
 
     @field_validator("repository")
@@ -145,7 +143,7 @@ class App(Section):
     def _branch(cls, value: str) -> str:
         if not BRANCH.match(value):
             raise ValueError(
-                "should be a branch name of letters, digits and . _ / -, not starting with -"
+                "should be a branch of letters, digits and . _ / -, not starting with -"
             )
         return value
 

@@ -62,13 +62,11 @@ class Runner:
 
     def recover(self) -> list[tuple[str, Status]]:
         """Finish what dead processes left; return what became of it. Needs the lock."""
-        ended = []
-        for journal in recovery.open_journals(self.state, self.clock):
-            if status := recovery.finish(journal, self._inherit):
-                ended.append((journal.path.stem, status))
+        dead = recovery.open_journals(self.state, self.clock)
+        ended = [(one.path.stem, recovery.finish(one, self._inherit)) for one in dead]
         if ended:
             self._tidy()
-        return ended
+        return [(one, status) for one, status in ended if status]
 
     def run(self, deployment: Deployment) -> Status:
         """Run one deployment to its end, or all the way back. Needs the lock."""

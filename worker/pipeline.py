@@ -79,8 +79,6 @@ class Pipeline:
         attempt = self._attempt
         try:
             for name in plan.steps(attempt.deployment.kind, attempt.deployment.options):
-                if self._may_stop(name) and attempt.cancelled():
-                    raise CancelledError("A person cancelled it.", remedy="Deploy again.")
                 self._step("deploy", name)
         except (SkippedError, HeldError) as error:
             return self._end(Status.SKIPPED, error=None, reason=str(error))
@@ -90,9 +88,6 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - whatever it was, the way back answers
             return self.go_back(error)
         return self.finish()
-
-    def _may_stop(self, step: str) -> bool:
-        return step in ("preflight", "backup", "pull", "build", "fence")
 
     def go_back(self, cause: BaseException) -> Status:
         """Undo what had begun; every step is tried again if it can help."""

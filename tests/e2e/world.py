@@ -188,11 +188,11 @@ class World:
 
     def start(self, *argv, **options):
         """Start `sheetanchor …` and remember it; its output goes to a file."""
-        log = (self.home / f"{argv[0]}-{len(self.processes)}.log").open("w")
         command = [sys.executable, "-m", "worker.cli", "--config", str(self.config), *argv]
-        child = subprocess.Popen(
-            command, cwd=TOP, stdout=log, stderr=log, start_new_session=True, **options
-        )
+        with (self.home / f"{argv[0]}-{len(self.processes)}.log").open("w") as log:
+            child = subprocess.Popen(
+                command, cwd=TOP, stdout=log, stderr=log, start_new_session=True, **options
+            )
         self.processes.append(child)
         return child
 
@@ -298,6 +298,14 @@ class World:
     def environment(self):
         with LOCAL.open(f"http://127.0.0.1:{self.port}/environment", timeout=5) as answer:
             return json.load(answer)
+
+    def ask_app(self, path):
+        with LOCAL.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def restart_app(self):
+        """Restart the container, as a crash would: its migration runs again."""
+        self.compose("restart", "web")
 
     def fingerprint(self):
         return fingerprint.take(self)

@@ -1,6 +1,5 @@
-"""Deliveries as GitHub sends them; the payloads are our own, in the shape of GitHub's."""
+"""A web process to deliver to: in this process, or gunicorn as production starts it."""
 
-import hmac
 import json
 import os
 import shutil
@@ -13,16 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import until
+from tests.webhook.deliveries import OLD_SECRET, SECRET, headers_of, payload
 from webhook.app import create_app
 from worker import configfile
 from worker.ledger import connect
 from worker.tokens import Tokens
-
-SECRET = b"0123456789abcdef-the-app"
-OLD_SECRET = b"fedcba9876543210-rotated"
-GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
-REVISION = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
-MESSAGE = "Ask twice before deleting a room\n\nIt cannot be undone."
 
 TOML = """
 [server]
@@ -41,16 +35,20 @@ webhook_secret_file = "{home}/shop.secret"
 """
 
 
-@pytest.fixture
-def config_path(tmp_path):
-    """A configuration with two apps; thynk has an old secret too."""
+def configured(home):
+    """Write a configuration with two apps; thynk has an old secret too. Return its path."""
     for app, lines in {"thynk": [SECRET, OLD_SECRET], "shop": [b"s" * 32]}.items():
-        file = tmp_path / f"{app}.secret"
+        file = home / f"{app}.secret"
         file.touch(mode=0o600)
         file.write_bytes(b"\n".join(lines) + b"\n")
-    path = tmp_path / "sheetanchor.toml"
-    path.write_text(TOML.format(home=tmp_path))
+    path = home / "sheetanchor.toml"
+    path.write_text(TOML.format(home=home))
     return path
+
+
+@pytest.fixture
+def config_path(tmp_path):
+    return configured(tmp_path)
 
 
 @pytest.fixture
@@ -74,29 +72,6 @@ def bearer(config):
     """Make a token of a role; give its header."""
     tokens = Tokens(config.server.state_dir)
     return lambda role: {"Authorization": f"Bearer {tokens.create(f'{role}-token', role)}"}
-
-
-def payload(name="push", **changes):
-    """Return a payload of `payloads/`, with changes."""
-    path = Path(__file__).parent / "payloads" / f"{name}.json"
-    return json.loads(path.read_text()) | changes
-
-
-def sign(body, secret=SECRET):
-    return "sha256=" + hmac.new(secret, body, "sha256").hexdigest()
-
-
-def headers_of(body, *, event="push", guid=GUID, secret=SECRET, **changes):
-    """Return GitHub's headers for a body; a change to None takes one away."""
-    headers = {
-        "User-Agent": "GitHub-Hookshot/044aadd",
-        "X-GitHub-Event": event,
-        "X-GitHub-Delivery": guid,
-        "X-Hub-Signature-256": sign(body, secret),
-        "Content-Type": "application/json",
-    }
-    headers |= {name.replace("_", "-"): value for name, value in changes.items()}
-    return {name: value for name, value in headers.items() if value is not None}
 
 
 @pytest.fixture
@@ -128,7 +103,11 @@ class Gunicorn:
     def connect(self, seconds=15):
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(seconds)
-        client.connect(str(self.socket))
+        try:
+            client.connect(str(self.socket))
+        except OSError:
+            client.close()
+            raise
         return client
 
     def answers(self):
@@ -144,10 +123,11 @@ class Gunicorn:
         self.process.wait()
 
 
-@pytest.fixture
-def gunicorn(config_path, redis_url):
-    home = Path(tempfile.mkdtemp(prefix="sa-web-"))
-    server = Gunicorn(home, config_path, redis_url)
+@pytest.fixture(scope="module")
+def gunicorn(redis_server):
+    """One for all tests of a module, on the session's Redis; `redis` empties it."""
+    home = Path(tempfile.mkdtemp(prefix="sa-web-"))  # short: socket paths are under 108 bytes
+    server = Gunicorn(home, configured(home), redis_server.url)
     try:
         until(server.answers, "gunicorn answers", 20)
         yield server

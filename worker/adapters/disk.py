@@ -17,6 +17,11 @@ def tree_bytes(folder: Path) -> int:
     return total
 
 
+def count_files(folder: Path) -> int:
+    """Return how many files are below a folder; 0 when it is not there."""
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
 def free_bytes(folder: Path) -> int:
     """Return what is free where a folder is, or will be made."""
     while not folder.exists():

@@ -9,9 +9,8 @@ only. Names that are not UTF-8 are kept as JSON's lone surrogates (ASCII through
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -108,6 +107,7 @@ class Manifest:
     files: list[FileEntry]
     warnings: list[str]
     bytes: int
+    text_sha256: str = ""
 
     def collections(self) -> list[tuple[str, CollectionEntry]]:
         """Return all collections and views, each with its database."""
@@ -126,8 +126,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, on disk when this returns."""
     body = {**asdict(manifest), "checksum": _ZEROS}
     text = json.dumps(body, indent=1).encode() + b"\n"
-    zeros = _ZEROS.encode()
-    before, _, after = text.rpartition(zeros)
+    before, _, after = text.rpartition(_ZEROS.encode())
     digest = hashlib.sha256(text).hexdigest()
     files.write(folder / NAME, before + digest.encode() + after)
 
@@ -172,20 +171,24 @@ def _manifest(path: Path, body: Any) -> Manifest:
 
 
 def _entry(kind: type[T], values: Mapping[str, Any]) -> T:
-    for name, type_ in _types(kind).items():
+    for name, type_ in _TYPES[kind].items():
         if name in values and not isinstance(values[name], type_):
             raise TypeError(f"{name} is {values[name]!r}")
     return kind(**values)
 
 
-@cache
-def _types(kind: Hashable) -> dict[str, Any]:
+def _types(kind: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    plain = {name: get_origin(hint) for name, hint in hints.items()}
-    return {
-        name: origin if isinstance(origin, type) and origin in (dict, list) else hints[name]
-        for name, origin in plain.items()
-    }
+    return {name: get_origin(hint) if _generic(hint) else hint for name, hint in hints.items()}
+
+
+def _generic(hint: Any) -> bool:
+    return get_origin(hint) in (dict, list)
+
+
+_TYPES: dict[type[Any], dict[str, Any]] = {
+    kind: _types(kind) for kind in (CollectionEntry, FileEntry, Manifest)
+}
 
 
 def _unusable(path: Path, how: str) -> BackupError:

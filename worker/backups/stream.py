@@ -11,8 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from typing import cast
 
-from isal import igzip_lib, isal_zlib
+from isal import isal_zlib
 
 from worker.adapters import files
 from worker.errors import BackupError
@@ -21,6 +22,8 @@ GZIP = 31  # zlib's window bits that stand for a gzip header and trailer
 AHEAD = 4  # batches; one thread reads while another compresses
 SMALLEST_DOCUMENT = 5  # bytes
 LARGEST_DOCUMENT = 48 << 20  # bytes; MongoDB's own limit is 16 MB and a little
+# Typed as an instance in isal's stubs.
+_TORN = cast(type[Exception], isal_zlib.error)
 LOOKS_EVERY = 0.1  # seconds, at whether the other thread still wants something
 
 
@@ -64,7 +67,7 @@ def unpacked(parts: Iterable[bytes]) -> Iterator[bytes]:
             raise _broken("goes on after its end")
         try:
             raw = stream.decompress(part)
-        except igzip_lib.IsalError as error:
+        except _TORN as error:
             raise _broken(f"is not gzip: {error}") from error
         if raw:
             yield raw
@@ -86,14 +89,24 @@ def split(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def measure(batches: Iterable[bytes]) -> tuple[int, int, str]:
-    """Return documents, bytes and SHA-256 of a raw stream."""
-    digest = hashlib.sha256()
-    documents = size = 0
+    """Return documents, bytes and SHA-256 of a raw stream that a server sends."""
     with closing(_read_ahead(batches)) as read:
-        for batch in read:
-            digest.update(batch)
-            size += len(batch)
-            documents += sum(map(len, split([batch])))
+        return examine(read)
+
+
+def examine(parts: Iterable[bytes]) -> tuple[int, int, str]:
+    """Return documents, bytes and SHA-256 of a raw stream. Raises BackupError if it is torn."""
+    digest = hashlib.sha256()
+    size = 0
+
+    def seen() -> Iterator[bytes]:
+        nonlocal size
+        for part in parts:
+            digest.update(part)
+            size += len(part)
+            yield part
+
+    documents = sum(map(len, split(seen())))
     return documents, size, digest.hexdigest()
 
 

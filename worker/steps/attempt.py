@@ -28,8 +28,7 @@ class Attempt:
     """One run of a deployment, or of its way back after somebody's death.
 
     `facts` maps `phase.step` to what that step returned, as the journal has it.
-    `say` writes a line to the deployment's log; `progress` shows a passing
-    state. `cancelled` says whether a person asked to stop.
+    `say` writes a line to the deployment's log.
     """
 
     app: App
@@ -39,7 +38,6 @@ class Attempt:
     engine: Engine
     say: Callable[[str], None]
     redact: Callable[[str], str] = str
-    cancelled: Callable[[], bool] = lambda: False
     facts: dict[str, Facts] = field(default_factory=dict)
     phase: str = "deploy"
     inherited: bool = False  # from a process that died

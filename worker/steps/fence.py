@@ -24,8 +24,9 @@ def run(attempt: Attempt) -> Facts:
     quiet.stop(attempt, attempt.containers)
     waited = quiet.wait_for_databases(attempt, limit)
     left = limit - (attempt.clock.monotonic() - began)
+    calm = data.readings(attempt)
     made = data.back_up(attempt, "fence", previous=first, limit=left)
-    _no_foreign_writer(made.changed_meanwhile)
+    _no_foreign_writer(data.written_since(attempt, calm))
     return {"backup": made.id, "stopped_at": stopped_at, "operations_waited_for": waited}
 
 

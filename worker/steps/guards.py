@@ -4,6 +4,7 @@ Judged before the build, on the exported revision and its rendered model.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from worker.errors import GuardError
@@ -15,7 +16,8 @@ Mounts = dict[tuple[str, str], str]  # (service, destination) -> source
 def revision(attempt: Attempt, wanted: str) -> None:
     """Refuse a revision whose files would overwrite data, secrets or a person's files."""
     app, checkout = attempt.app, attempt.checkout
-    if app.env_file and checkout.tracked(wanted, [app.env_file]):
+    inside = app.env_file and not Path(app.env_file).is_absolute()
+    if inside and checkout.tracked(wanted, [str(app.env_file)]):
         raise GuardError(
             f"Revision {wanted[:12]} tracks the env file {app.env_file}.",
             remedy=f"Run `git rm --cached {app.env_file}`, ignore it, and push.",

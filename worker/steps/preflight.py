@@ -10,6 +10,7 @@ from pathlib import Path
 from worker import decisions as rules
 from worker.adapters import compose, disk
 from worker.adapters.engine import Container
+from worker.backups import catalogue
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
 from worker.steps import health, present
@@ -46,6 +47,7 @@ def run(attempt: Attempt) -> Facts:
         "head": {"revision": head.revision, "ref": head.ref},
         "containers": [one.as_dict() for one in containers],
         "old_release": old.id if old else None,
+        "restore_from": _restore_from(attempt),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
 
@@ -92,6 +94,14 @@ def rollback_target(attempt: Attempt) -> Release:
             remedy="Name one with --to; `sheetanchor history` lists them.",
         )
     return Release.load(attempt.state.releases, wanted)
+
+
+def _restore_from(attempt: Attempt) -> str | None:
+    """Return the backup that a restore puts back: the one named, or the newest verified."""
+    if attempt.deployment.kind != "restore":
+        return None
+    app, wanted = attempt.app, attempt.deployment.options.get("backup")
+    return catalogue.find(app.backup_dir, app.name, wanted).id
 
 
 def _project(attempt: Attempt) -> str:

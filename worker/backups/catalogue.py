@@ -1,0 +1,166 @@
+"""The backups of an app: a folder of dated folders, each with its own manifest.
+
+A folder without this app's manifest is somebody else's and is never touched; one whose
+name begins with a dot is being made or removed, and is not listed.
+"""
+
+import logging
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from worker.backups import manifest as manifests
+from worker.backups.manifest import Manifest
+from worker.errors import BackupError, NotFoundError
+
+ID = re.compile(r"^[0-9]{8}_[0-9]{6}(_[0-9]+)?$")
+PARTIAL = ".partial-"
+DELETING = ".deleting-"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """What one backup is, without what is in it. Times are RFC 3339 UTC."""
+
+    id: str
+    path: Path
+    app: str
+    kind: str
+    why: str
+    deployment: str | None
+    revision: str | None
+    created_at: str
+    verified_at: str | None
+    one_moment: bool
+    bytes: int
+    documents: int
+    files: int
+    databases: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path, manifest: Manifest) -> Self:
+        """Return the backup in a folder."""
+        return cls(
+            id=path.name,
+            path=path,
+            app=manifest.app,
+            kind=manifest.kind,
+            why=manifest.why,
+            deployment=manifest.deployment,
+            revision=manifest.revision,
+            created_at=manifest.created_at,
+            verified_at=manifest.verified_at,
+            one_moment=manifest.one_moment,
+            bytes=manifest.bytes,
+            documents=sum(entry.documents for _, entry in manifest.collections()),
+            files=sum(entry.type == "file" for entry in manifest.files),
+            databases=tuple(manifest.databases),
+            warnings=tuple(manifest.warnings),
+        )
+
+    def manifest(self) -> Manifest:
+        """Return what is in it. Raises BackupError."""
+        return manifests.read(self.path)
+
+    def summary(self) -> dict[str, Any]:
+        """Return it as API and `--json` show it."""
+        shown = asdict(self) | {"path": str(self.path)}
+        return shown | {"databases": list(self.databases), "warnings": list(self.warnings)}
+
+
+def backups(folder: Path, app: str) -> list[Backup]:
+    """Return the app's backups, newest first. A damaged manifest is logged and left out."""
+    found = [_backup(path) for path in _folders(folder) if ID.match(path.name)]
+    return sorted((each for each in found if each and each.app == app), key=_age, reverse=True)
+
+
+def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
+    """Return the backup of that id, or the newest verified one. Raises NotFoundError."""
+    found = backups(folder, app)
+    wanted = newest_verified(found) if backup_id is None else _named(found, backup_id)
+    if wanted is None:
+        raise NotFoundError(
+            f"There is no {'verified backup' if backup_id is None else f'backup {backup_id!r}'} "
+            f"of {app} in {folder}.",
+            remedy=f"Make one: sheetanchor backup {app}"
+            if not found
+            else f"Name one of: {', '.join(each.id for each in found[:7])}.",
+        )
+    return wanted
+
+
+def newest_verified(found: list[Backup]) -> Backup | None:
+    """Return the newest of the verified ones, or None."""
+    return max((each for each in found if each.verified_at), key=_age, default=None)
+
+
+def clean_partial(folder: Path, app: str) -> list[str]:
+    """Remove what killed runs left half made or half removed; return the names.
+
+    For the holder of the app's lock only: nobody else can know that it is not being
+    made right now. What names another app stays.
+    """
+    removed = []
+    for path in _folders(folder):
+        prefix = next((each for each in (PARTIAL, DELETING) if path.name.startswith(each)), None)
+        if prefix and ID.match(path.name.removeprefix(prefix)) and _is_of(path, app):
+            remove(path)
+            removed.append(path.name)
+    return removed
+
+
+def remove(path: Path) -> None:
+    """Remove a backup's folder, its manifest last: until then it says whose it is."""
+    for inner in path.iterdir():
+        if inner.name == manifests.NAME:
+            continue
+        if inner.is_dir() and not inner.is_symlink():
+            shutil.rmtree(inner)
+        else:
+            inner.unlink()
+    shutil.rmtree(path)
+
+
+def _is_of(path: Path, app: str) -> bool:
+    owner = manifests.owner(path)
+    # Killed before it had a manifest, or just after it lost it: then it has nothing else either.
+    names = {inner.name for inner in path.iterdir()} - {manifests.NAME, f".{manifests.NAME}.new"}
+    return owner == app or (owner is None and not names)
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def _age(backup: Backup) -> tuple[str, str, int]:
+    day, time, *count = backup.id.split("_")
+    return day, time, int(*count) if count else 0
+
+
+def _named(found: list[Backup], backup_id: str) -> Backup | None:
+    return next((each for each in found if each.id == backup_id), None)
+
+
+def _backup(path: Path) -> Backup | None:
+    try:
+        seen = (path / manifests.NAME).stat()
+        return _read(path, seen.st_mtime_ns, seen.st_ino)
+    except FileNotFoundError:
+        return None  # not one of ours: THYNK's old script names its folders the same way
+    except (BackupError, OSError) as error:
+        log.warning("backup.unreadable", extra={"path": str(path), "reason": str(error)})
+        return None
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _mtime_ns: int, _inode: int) -> Backup:
+    """Read a manifest once; a file that was replaced has other numbers."""
+    return Backup.of(path, manifests.read(path))

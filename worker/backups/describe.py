@@ -1,0 +1,109 @@
+"""Puts together what a manifest says of a backup."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from worker.adapters.mongo import Mongo
+from worker.adapters.mongo_server import Reading
+from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
+from worker.backups.source import Source
+from worker.clock import rfc3339
+
+KINDS = ("pre-deploy", "fence", "scheduled", "manual", "safety")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The backup that was asked for."""
+
+    source: Source
+    kind: str
+    deployment: str | None
+    revision: str | None
+    images: Mapping[str, str]
+    why: str
+    report: Callable[[str], None]
+
+
+def describe(
+    order: Order,
+    *,
+    name: str,
+    begun: datetime,
+    databases: dict[str, dict[str, CollectionEntry]],
+    kept: list[FileEntry],
+    why_not: str,
+    warnings: list[str],
+) -> Manifest:
+    """Return the manifest; `why_not` says why it is not of one moment, or nothing."""
+    source = order.source
+    return Manifest(
+        format=FORMAT,
+        app=source.app.name,
+        id=name,
+        kind=order.kind,
+        why=order.why,
+        deployment=order.deployment,
+        revision=order.revision,
+        images=dict(order.images),
+        created_at=rfc3339(begun),
+        finished_at=rfc3339(source.clock.now()),
+        verified_at=None,
+        one_moment=not why_not,
+        one_moment_why=why_not or "nothing was written while it was made",
+        made_with=_made_with(),
+        server=_server(source.mongo),
+        databases=databases,
+        uploads=list(source.app.data.uploads),
+        files=kept,
+        warnings=[*warnings, *_left_out(source.mongo)],
+        bytes=_bytes(databases, kept),
+    )
+
+
+def with_reads(
+    databases: Mapping[str, Mapping[str, CollectionEntry]], closing: Mapping[str, Reading]
+) -> dict[str, dict[str, CollectionEntry]]:
+    """Return the entries with the reads of the last look, our own reading among them."""
+    return {
+        database: {
+            name: replace(entry, reads=closing[f"{database}.{name}"].reads)
+            if f"{database}.{name}" in closing
+            else entry
+            for name, entry in entries.items()
+        }
+        for database, entries in databases.items()
+    }
+
+
+def _bytes(
+    databases: Mapping[str, Mapping[str, CollectionEntry]], kept: Sequence[FileEntry]
+) -> int:
+    documents = sum(entry.bytes for entries in databases.values() for entry in entries.values())
+    return documents + sum(entry.size for entry in kept)
+
+
+def _server(mongo: Mongo | None) -> dict[str, str]:
+    if mongo is None:
+        return {}
+    server = mongo.server()
+    return {"version": server.version, "process": server.process}
+
+
+def _left_out(mongo: Mongo | None) -> list[str]:
+    return [
+        f"{database}.{name} is not in it: MongoDB lets nobody put it back."
+        for database in (mongo.databases if mongo else ())
+        for name in (mongo.left_out(database) if mongo else ())
+    ]
+
+
+def _made_with() -> dict[str, str]:
+    found = {}
+    for name in ("sheetanchor", "pymongo", "isal"):
+        with contextlib.suppress(PackageNotFoundError):  # run from a checkout
+            found[name] = version(name)
+    return found

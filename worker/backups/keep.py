@@ -1,0 +1,176 @@
+"""Copies uploads and config files into a backup, and links what did not change.
+
+The danger is an app that goes on writing: files vanish, appear and change while they
+are copied. A file is read again until it held still; what did not is said in the
+warnings, and the backup is then not of one moment.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from worker.adapters import files
+from worker.adapters.files import Stat, closing
+from worker.adapters.files_tree import Scan, Tree
+from worker.backups.links import Links
+from worker.backups.manifest import FileEntry
+from worker.backups.source import STAGING, Source
+from worker.backups.text import size_text
+
+TRIES = 3
+READABLE = 0o777  # permission bits of a copy: no set-id bits inside a backup
+
+
+class Keep:
+    """Copies an app's files into a backup's folder."""
+
+    def __init__(
+        self, source: Source, folder: Path, links: Links, report: Callable[[str], None]
+    ) -> None:
+        self.warnings: list[str] = []
+        self.moved: list[str] = []  # changed while they were copied
+        self._source = source
+        self._folder = folder
+        self._links = links
+        self._report = report
+        self._before = links.manifest.files_by_path() if links.manifest else {}
+
+    def run(self) -> list[FileEntry]:
+        """Return what was copied: folders before what is in them."""
+        kept = []
+        with Tree(self._folder) as backup:
+            for root in self._source.app.data.uploads:
+                kept += self._uploads(backup, root)
+            for stored, path in self._source.stored_config().items():
+                kept += self._config(backup, stored, path)
+        return kept
+
+    def _uploads(self, backup: Tree, root: str) -> list[FileEntry]:
+        try:
+            live = Tree(self._source.app.checkout / root)
+        except OSError as error:
+            self.warnings.append(f"{root} was not there to be saved ({error.strerror}).")
+            return []
+        with live:
+            found = live.scan(STAGING)
+            _make_parents(backup, f"uploads/{root}/")
+            entries = [self._entry(live, backup, root, *item) for item in found.entries.items()]
+            kept = [entry for entry in entries if entry]
+            for entry in reversed(kept):
+                if entry.type == "dir":
+                    backup.set_metadata(entry.path, _as_stored(entry))
+            self._note(root, found, live.scan(STAGING), kept)
+        regular = [entry for entry in kept if entry.type == "file"]
+        total = size_text(sum(entry.size for entry in regular))
+        self._report(f"{root}: {len(regular):,} files, {total}")
+        return kept
+
+    def _entry(
+        self, live: Tree, backup: Tree, root: str, path: str, seen: Stat
+    ) -> FileEntry | None:
+        stored = f"uploads/{root}/{path}" if path else f"uploads/{root}"
+        if seen.type == "dir":
+            backup.make_folder(stored)
+            return _from_stat(stored, seen)
+        if seen.type == "link":
+            backup.make_link(stored, seen.target)
+            return _from_stat(stored, seen)
+        earlier = self._before.get(stored)
+        if is_same_file(earlier, seen) and self._links.link(stored, self._folder):
+            return replace(_from_stat(stored, seen), sha256=earlier.sha256 if earlier else "")
+        return self._copied(lambda: live.open(path), backup, stored)
+
+    def _copied(self, opened: Callable[[], int], backup: Tree, stored: str) -> FileEntry | None:
+        entry = None
+        for _ in range(TRIES):
+            backup.remove(stored)
+            try:
+                descriptor = opened()
+            except OSError:  # it vanished, or became something else: `_note` says so
+                return None
+            with closing(descriptor):
+                before = files.stat_of(descriptor)
+                if before.type != "file":
+                    return None
+                racy = files.just_written(before)
+                with closing(backup.create(stored)) as out:
+                    digest, size = files.sha256(files.chunks(descriptor), files.write_all(out))
+                after = files.stat_of(descriptor)
+            entry = replace(_from_stat(stored, before), sha256=digest, size=size, racy=racy)
+            backup.set_metadata(stored, _as_stored(entry))
+            if before.identity == after.identity and size == before.size:
+                return entry
+        self.moved.append(stored)
+        self.warnings.append(f"{stored} was written to each time it was copied.")
+        return entry
+
+    def _config(self, backup: Tree, stored: str, path: Path) -> list[FileEntry]:
+        _make_parents(backup, stored)
+        entry = self._copied(lambda: files.open_followed(path), backup, stored)
+        if entry is None:
+            self.warnings.append(f"{path} was not there to be saved.")
+        return [entry] if entry else []
+
+    def _note(self, root: str, first: Scan, last: Scan, kept: list[FileEntry]) -> None:
+        """Notice what changed from the first look to the last, which follows all copying."""
+        for path in first.skipped:
+            self.warnings.append(f"{root}/{path} is a socket, FIFO or device: not saved.")
+        entries = {entry.path: entry for entry in kept}
+        now = {f"uploads/{root}/{path}".rstrip("/"): seen for path, seen in last.entries.items()}
+        vanished = [path for path in entries if path not in now]
+        missed = [path for path in now if path not in entries]
+        changed = [
+            path
+            for path, entry in entries.items()
+            if path in now and entry.type != "dir" and not _looks_same(entry, now[path])
+        ]
+        self.moved += [*vanished, *missed, *changed]
+        if vanished or missed or changed:
+            self.warnings.append(
+                f"{root} was being written to: {len(vanished)} files vanished, {len(missed)} "
+                f"appeared and {len(changed)} changed while it was copied."
+            )
+
+
+def is_same_file(entry: FileEntry | None, seen: Stat) -> bool:
+    """Return whether a live file is provably what was copied then: nobody wrote to it."""
+    return (
+        entry is not None
+        and entry.type == seen.type == "file"
+        and not entry.racy
+        and _looks_same(entry, seen)
+    )
+
+
+def as_stat(entry: FileEntry) -> Stat:
+    """Return the owner, mode and times that a restore gives back."""
+    fields = asdict(entry)
+    for name in ("path", "sha256", "racy"):
+        del fields[name]
+    return Stat(**fields)
+
+
+def _looks_same(entry: FileEntry, seen: Stat) -> bool:
+    return (entry.type, entry.target) == (seen.type, seen.target) and (
+        (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode) == seen.identity
+    )
+
+
+def _from_stat(path: str, seen: Stat) -> FileEntry:
+    fields = asdict(seen)
+    return FileEntry(path=path, **fields)
+
+
+def _as_stored(entry: FileEntry) -> Stat:
+    """Return how a copy looks: as the original in uploads, for us only in config."""
+    private = entry.path.startswith("config/")
+    mode = 0o600 if private else entry.mode & READABLE
+    mode |= 0o700 if entry.type == "dir" else 0
+    wanted = replace(as_stat(entry), mode=mode)
+    return replace(wanted, uid=files.ME, gid=files.MY_GROUP) if private else wanted
+
+
+def _make_parents(backup: Tree, path: str) -> None:
+    parts = path.split("/")[:-1]
+    for count in range(1, len(parts) + 1):
+        backup.make_folder("/".join(parts[:count]))

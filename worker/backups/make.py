@@ -1,0 +1,187 @@
+"""Makes a backup: whole and read back, or not at all.
+
+It grows in a folder `.partial-…`, database first and uploads after it (an app writes the
+file, then the document: a file without its document is harmless). Then it is read back
+from disk, synced, and renamed; until that rename it does not exist for anybody.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from worker.adapters import files
+from worker.adapters.files_tree import Tree
+from worker.backups import manifest as manifests
+from worker.backups import proof
+from worker.backups.catalogue import DELETING, PARTIAL, Backup, remove
+from worker.backups.describe import KINDS, Order, describe, with_reads
+from worker.backups.dump import Dump
+from worker.backups.keep import Keep
+from worker.backups.links import Links
+from worker.backups.manifest import Manifest
+from worker.backups.source import STAGING, Source
+from worker.backups.text import render, size_text
+from worker.backups.verify import Fault, check, text_is_as_written
+from worker.clock import rfc3339
+from worker.errors import BackupError, UsageError
+
+log = logging.getLogger(__name__)
+
+
+def make(
+    source: Source,
+    *,
+    kind: str,
+    deployment: str | None,
+    revision: str | None,
+    images: Mapping[str, str],
+    why: str,
+    previous: Backup | None,
+    report: Callable[[str], None],
+) -> Backup:
+    """Return a new, verified backup of all the app's data.
+
+    `previous` may be linked to where nothing changed. `report` gets a line for each
+    collection and uploads folder; what it raises ends the backup. Raises BackupError
+    when it cannot be made or does not read back, UnavailableError when MongoDB is away.
+    """
+    if kind not in KINDS:
+        raise UsageError(
+            f"{kind!r} is no kind of backup.", remedy=f"Use one of {', '.join(KINDS)}."
+        )
+    order = Order(
+        source=source,
+        kind=kind,
+        deployment=deployment,
+        revision=revision,
+        images=images,
+        why=why,
+        report=report,
+    )
+    try:
+        return _made(order, previous)
+    except OSError as error:
+        raise BackupError(
+            f"The backup could not be written: {error.strerror} ({error.filename}).",
+            remedy="See that the disk has space and is healthy, then try again.",
+        ) from error
+
+
+def estimate(source: Source) -> int:
+    """Return the bytes that a backup may take at most, when nothing can be linked."""
+    total = source.mongo.size() if source.mongo else 0
+    for root in source.app.upload_paths:
+        if root.is_dir():
+            with Tree(root) as tree:
+                total += sum(seen.size for seen in tree.scan(STAGING).entries.values())
+    return total
+
+
+def _made(order: Order, previous: Backup | None) -> Backup:
+    folder = order.source.app.backup_dir
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    links = Links(previous.manifest(), previous.path) if previous else Links()
+    damaged: list[Fault] = []
+    while True:
+        partial = _new_partial(folder, order.source)
+        try:
+            manifest = _written(order, partial, links, damaged)
+            faults = check(partial, manifest, decoded=links.made)
+            if not faults:
+                return _finished(order, partial, manifest, links)
+            links = _without(links, faults)  # then all over again: rot is rare
+            damaged += faults
+        except BaseException:
+            _discard(partial)
+            raise
+        _discard(partial)
+
+
+def _new_partial(folder: Path, source: Source) -> Path:
+    name = stamp = f"{source.clock.now():%Y%m%d_%H%M%S}"
+    count = 1
+    while any((folder / f"{prefix}{name}").exists() for prefix in ("", PARTIAL, DELETING)):
+        count += 1
+        name = f"{stamp}_{count}"
+    partial = folder / f"{PARTIAL}{name}"
+    partial.mkdir(mode=0o700)
+    # Says from the begin whose it is, so that a killed run's folder can be removed.
+    owner = json.dumps({"app": source.app.name, "complete": False}).encode()
+    files.write(partial / manifests.NAME, owner)
+    return partial
+
+
+def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]) -> Manifest:
+    """Write everything but the last word; return the manifest, written as well."""
+    source, mongo, clock = order.source, order.source.mongo, order.source.clock
+    begun = clock.now()
+    opening = proof.readings(mongo) if mongo else {}
+    settled = proof.settle(mongo, clock) if mongo else True
+    databases = Dump(mongo, partial, links, clock, order.report).run() if mongo else {}
+    keep = Keep(source, partial, links, order.report)
+    kept = keep.run()
+    closing = proof.readings(mongo) if mongo else {}
+    manifest = describe(
+        order,
+        name=partial.name.removeprefix(PARTIAL),
+        begun=begun,
+        databases=with_reads(databases, closing),
+        kept=kept,
+        why_not=proof.why_not_one_moment(opening, closing, keep.moved, settled=settled),
+        warnings=[*_replaced(damaged), *keep.warnings],
+    )
+    return _write(partial, manifest)
+
+
+def _finished(order: Order, partial: Path, manifest: Manifest, links: Links) -> Backup:
+    """Say when it was verified, sync it all, and give it its name."""
+    manifest = _write(partial, replace(manifest, verified_at=rfc3339(order.source.clock.now())))
+    if manifests.read(partial) != manifest or not text_is_as_written(partial, manifest):
+        raise BackupError(
+            f"{partial / manifests.NAME} did not read back as it was written.",
+            remedy="Look into the disk's health.",
+        )
+    with Tree(partial) as tree:
+        found = tree.scan().entries
+    # A linked file is on disk since the earlier backup; folders and new files are not yet.
+    unsynced = [path for path, seen in found.items() if seen.type != "link"]
+    files.sync_all(partial / path for path in unsynced if path not in links.made)
+    final = partial.with_name(manifest.id)
+    partial.rename(final)
+    files.sync(final.parent)
+    order.report(f"{final.name}: {size_text(manifest.bytes)}, verified")
+    return Backup.of(final, manifest)
+
+
+def _write(folder: Path, manifest: Manifest) -> Manifest:
+    text = render(manifest).encode()
+    files.write(folder / manifests.TEXT, text)
+    manifest = replace(manifest, text_sha256=files.sha256([text])[0])
+    manifests.write(folder, manifest)
+    return manifest
+
+
+def _without(links: Links, faults: list[Fault]) -> Links:
+    """Return links that refuse the damaged files. Raises BackupError for what was no link."""
+    ours = [fault for fault in faults if fault.path not in links.made]
+    if ours:
+        raise BackupError(
+            f"The backup did not read back as it was written: {ours[0]}.",
+            remedy="Look into the disk's health; nothing of the app was touched.",
+        )
+    refused = links.refused | {fault.path for fault in faults}
+    return Links(links.manifest, links.path, refused)
+
+
+def _discard(partial: Path) -> None:
+    """Remove a failed attempt; a failure of that is logged and hides nothing."""
+    try:
+        remove(partial)
+    except OSError as error:
+        log.warning("backup.left_behind", extra={"path": str(partial), "reason": str(error)})
+
+
+def _replaced(damaged: Sequence[Fault]) -> list[str]:
+    return [f"The earlier backup's {fault}: copied afresh." for fault in damaged]

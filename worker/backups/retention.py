@@ -1,0 +1,61 @@
+"""Which backups may go, and letting them go.
+
+The danger is the last good backup: it goes when newer ones failed, when a restore's own
+backup pushes it out, when a kind that is made often counts for one that is not. So each
+kind counts for itself, and some backups are never candidates.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from worker.adapters import files
+from worker.backups import catalogue
+from worker.backups.catalogue import DELETING, Backup
+from worker.clock import parse
+
+
+def expired(
+    backups: Sequence[Backup],
+    keep: int,
+    keep_safety_days: int,
+    now: datetime,
+    needed: Collection[str],
+) -> list[Backup]:
+    """Return what may be removed, oldest first; `backups` are newest first.
+
+    Of each kind the newest `keep` stay. So do the newest verified backup of all, the
+    ids in `needed`, and safety backups younger than `keep_safety_days`.
+    """
+    newest = catalogue.newest_verified(list(backups))
+    young = now - timedelta(days=keep_safety_days)
+    seen: dict[str, int] = {}
+    removable = []
+    for backup in backups:
+        seen[backup.kind] = seen.get(backup.kind, 0) + 1
+        protected = (
+            backup.id in needed
+            or (newest is not None and backup.id == newest.id)
+            or (backup.kind == "safety" and parse(backup.created_at) > young)
+        )
+        if seen[backup.kind] > keep and not protected:
+            removable.append(backup)
+    return removable[::-1]
+
+
+def prune(folder: Path, app: str, removable: Sequence[Backup]) -> list[str]:
+    """Remove backups of this app and return their ids.
+
+    Each is renamed first, so that a half-removed one is never listed; what a killed run
+    leaves, `catalogue.clean_partial` removes. For the holder of the app's lock.
+    """
+    removed = []
+    for backup in removable:
+        if backup.app != app or backup.path.parent != folder:
+            continue
+        doomed = folder / f"{DELETING}{backup.id}"
+        backup.path.rename(doomed)
+        files.sync(folder)
+        catalogue.remove(doomed)
+        removed.append(backup.id)
+    return removed

@@ -1,0 +1,56 @@
+"""backup, backups: the app's data, kept."""
+
+from typing import Any
+
+import click
+
+from worker.backups import catalogue
+from worker.cli import output, running, screen
+from worker.cli.commands import Command
+from worker.cli.interrupt import Interrupt
+from worker.cli.session import Session, pass_session
+
+
+@click.command(cls=Command)
+@click.argument("app")
+@pass_session
+def backup(session: Session, app: str) -> None:
+    """Make and verify a backup of APP's data now. The app goes on running."""
+    with (
+        screen.opened() as shown,
+        Interrupt(shown) as interrupt,
+        running.held(session, app, interrupt) as runner,
+    ):
+        interrupt.arm()
+        made = runner.back_up("manual")
+    for warning in made.warnings:
+        output.tell(f"warning: {warning}")
+    value = {
+        "app": app,
+        "id": made.id,
+        "path": str(made.path),
+        "bytes": made.bytes,
+        "seconds": made.seconds,
+        "warnings": list(made.warnings),
+    }
+    session.answer(
+        value, [f"Backup {made.id}: {made.bytes} bytes in {made.seconds:.1f} s", f"  {made.path}"]
+    )
+
+
+@click.command(cls=Command)
+@click.argument("app")
+@pass_session
+def backups(session: Session, app: str) -> None:
+    """List the backups of APP, newest first."""
+    found = session.app(app)
+    there = [one.summary() for one in catalogue.backups(found.backup_dir, found.name)]
+    session.answer({"backups": there}, _lines(there))
+
+
+def _lines(there: list[dict[str, Any]]) -> list[str]:
+    if not there:
+        return ["There is no backup yet."]
+    head = ("ID", "KIND", "VERIFIED", "BYTES")
+    rows = [(one["id"], one["kind"], one.get("verified_at"), one.get("bytes")) for one in there]
+    return output.table([head, *rows])

@@ -1,0 +1,35 @@
+"""What every command that changes something has around it: the runner and its lock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from worker import jobs
+from worker.cli import output
+from worker.cli.session import Session
+from worker.deployment import Status
+from worker.errors import UnavailableError
+from worker.jobs import Runner
+from worker.ledger import Ledger, connect
+from worker.report import Screen
+
+
+def ledger(session: Session) -> Ledger | None:
+    """Return the ledger if its Redis answers within a second; nothing here needs it."""
+    found = Ledger(connect(jobs.redis_url(session.config), for_web=True))
+    try:
+        found.worker_listening()
+    except UnavailableError:
+        return None
+    return found
+
+
+@contextmanager
+def held(session: Session, name: str, screen: Screen) -> Iterator[Runner]:
+    """Hold the app, finish what dead processes left, and yield its runner. Raises BusyError."""
+    app = session.app(name)
+    runner = Runner(session.config, app, ledger(session), screen)
+    with runner.locked():
+        for deployment, status in runner.recover():
+            word = "needs a person" if status == Status.INCONSISTENT else str(status)
+            output.tell(f"Deployment {deployment}, whose process had died: {word}.")
+        yield runner

@@ -1,0 +1,111 @@
+"""Where a person watches a deployment: a live view on a terminal, lines elsewhere.
+
+All on standard error. `Report` has escaped and redacted each line of the log;
+no text is ever read as rich's markup.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, cast
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from worker.cli import output
+from worker.clock import SystemClock, parse
+from worker.journal import Record
+from worker.redact import plain
+from worker.report import Screen
+
+# What `Report` writes to the log for each record; the screen has its own words.
+_ECHO = re.compile(r"^(deploy|way_back|after)\.[a-z]+ (intent|done|failed)$")
+
+_clock = SystemClock()
+
+
+class Lines:
+    """Plain lines: for a pipe, a file, a cron mail."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, str] = {}
+
+    def record(self, record: Record) -> None:
+        """Print that a step began or ended."""
+        if text := sentence(record, self._began):
+            output.tell(text)
+
+    def line(self, text: str) -> None:
+        """Print a line of the log."""
+        if not _ECHO.match(text):
+            output.tell(f"  {text}")
+
+
+class LiveView:
+    """The steps that ended, above; the one that runs, its seconds and the last line, below."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began: dict[str, str] = {}
+        self._step, self._since, self._last = "starting", _clock.monotonic(), ""
+
+    def record(self, record: Record) -> None:
+        """Show that a step began, or print that it ended."""
+        text = sentence(record, self._began)
+        if record["event"] == "intent":
+            self._step, self._since, self._last = text, _clock.monotonic(), ""
+        elif text:
+            self._console.print(Text(text))
+
+    def line(self, text: str) -> None:
+        """Show a line of the log until the next one."""
+        if not _ECHO.match(text):
+            self._last = text
+
+    def __rich__(self) -> Text:
+        """Return what is drawn, several times a second."""
+        seconds = _clock.monotonic() - self._since
+        shown = Text(f"{self._step} {seconds:.0f} s  ", no_wrap=True, overflow="ellipsis")
+        return shown.append(self._last, style="dim")
+
+
+@contextmanager
+def opened() -> Iterator[Screen]:
+    """Yield the screen that fits standard error."""
+    stream = cast("IO[str]", output.Stream(sys.stderr))
+    console = Console(file=stream, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield Lines()
+        return
+    view = LiveView(console)
+    with Live(
+        view,
+        console=console,
+        refresh_per_second=4,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ):
+        yield view
+
+
+def sentence(record: Record, began: dict[str, str]) -> str:
+    """Return a record in words; empty for what people need not see.
+
+    `began` remembers when each step began, between two calls.
+    """
+    step, event = record["step"], record["event"]
+    if step == "accept" or event == "end":
+        return ""
+    name = f"way back: {step}" if record["phase"] == "way_back" else str(step)
+    if event == "intent":
+        began[name] = record["time"]
+        return f"{name} ..."
+    ended = parse(record["time"])
+    since = parse(began[name]) if name in began else ended
+    took = f"{(ended - since).total_seconds():.1f} s"
+    if event == "failed":
+        return plain(f"{name} failed after {took}: {record['facts'].get('message', '')}")
+    return f"{name} done in {took}"

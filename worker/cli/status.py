@@ -1,0 +1,60 @@
+"""status: what runs, whether it is held, how its containers are."""
+
+from typing import Any
+
+import click
+
+from worker import aftermath, operations
+from worker.adapters.engine import Container, Engine
+from worker.backups import catalogue
+from worker.cli import past, running, text
+from worker.cli.commands import Command
+from worker.cli.session import Session, pass_session
+from worker.config import App
+from worker.errors import StepError, UnavailableError
+from worker.ledger import Ledger
+from worker.state import State
+
+
+@click.command(cls=Command)
+@click.argument("app", required=False)
+@pass_session
+def status(session: Session, app: str | None) -> None:
+    """Show what runs of APP, or of each app."""
+    wanted = [session.app(app)] if app else list(session.config.apps.values())
+    ledger = running.ledger(session)
+    found = [_of(session, one, ledger) for one in wanted]
+    lines = [line for one in found for line in (*text.app(one), "")]
+    session.answer(found[0] if app else {"apps": found}, lines[:-1])
+
+
+def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
+    state = State.of(session.config, app)
+    backups = [one.summary() for one in catalogue.backups(app.backup_dir, app.name)]
+    last = past.deployments(session, app, ledger, 1)
+    return {
+        **aftermath.summary(app, state, backups),
+        "last_deployment": last[0] if last else None,
+        "containers": _containers(app, state),
+    }
+
+
+def _containers(app: App, state: State) -> list[dict[str, Any]] | None:
+    """Return the containers; None when Docker does not answer."""
+    try:
+        return [shown(one) for one in operations.containers(app, state, Engine())]
+    except (UnavailableError, StepError):
+        return None
+
+
+def shown(one: Container) -> dict[str, Any]:
+    """Return what people see of a container."""
+    return {
+        "name": one.name,
+        "service": one.service,
+        "status": one.status,
+        "health": one.health,
+        "image": one.image_name,
+        "restarts": one.restarts,
+        "started_at": one.started_at,
+    }

@@ -1,0 +1,113 @@
+"""Deployments and apps in words, for people. Pure; what prints it escapes it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from worker.cli.output import fields, table
+
+View = Mapping[str, Any]
+
+SHORT = 12  # characters of a revision
+MESSAGE = 60  # characters of a commit message in a list
+
+
+def history(views: Iterable[View]) -> list[str]:
+    """Return one line a deployment under a headline, or that there is none."""
+    rows = [
+        (one["id"], one["kind"], one["status"], revision(one["revision"]), *_why(one))
+        for one in views
+    ]
+    if not rows:
+        return ["There is no deployment yet."]
+    return table([("ID", "KIND", "STATUS", "REVISION", "BY", "MESSAGE"), *rows])
+
+
+def _why(one: View) -> tuple[str, str]:
+    return f"{one['trigger']} {one['by'] or ''}".strip(), (one["message"] or "")[:MESSAGE]
+
+
+def summary(one: View) -> list[str]:
+    """Return how a deployment ended: what a person needs to know first."""
+    shown = {
+        "status": one["status"],
+        "deployment": one["id"],
+        "revision": revision(one["revision"]),
+        "seconds": one["seconds"],
+        "outage": one["outage_seconds"],
+        "backup": one["backup"],
+        "safety backup": one["safety_backup"],
+        "reason": one["reason"],
+    }
+    return fields(shown) + _troubles(one)
+
+
+def details(one: View) -> list[str]:
+    """Return all of a deployment."""
+    shown = {
+        "deployment": one["id"],
+        "app": one["app"],
+        "kind": one["kind"],
+        "status": one["status"],
+        "revision": one["revision"],
+        "asked for": one["requested_revision"],
+        "before": one["previous_revision"],
+        "message": one["message"],
+        "author": one["author"],
+        "trigger": one["trigger"],
+        "by": one["by"],
+        "reason": one["reason"],
+        "delivery": one["delivery"],
+        "queued": one["queued_at"],
+        "started": one["started_at"],
+        "finished": one["finished_at"],
+        "seconds": one["seconds"],
+        "outage": one["outage_seconds"],
+        "backup": one["backup"],
+        "safety backup": one["safety_backup"],
+        "superseded by": one["superseded_by"],
+    }
+    return fields(shown) + _steps(one) + _troubles(one)
+
+
+def app(one: View) -> list[str]:
+    """Return what runs, whether it is held, and how its containers are."""
+    running, hold, last = one["running"], one["hold"], one["last_deployment"]
+    shown = {
+        "app": f"{one['name']} ({one['repository']}, {one['branch']})",
+        "runs": revision(running["revision"]) or "nothing that sheetanchor deployed",
+        "since": running["since"],
+        "by": running["by"],
+        "hold": f"{hold['kind']} since {hold['at']}: {hold['reason']}" if hold else "none",
+        "last deployment": f"{last['id']} {last['kind']} {last['status']}" if last else "none",
+        "last verified backup": one["last_verified_backup"] or "none",
+    }
+    return fields(shown) + containers(one["containers"])
+
+
+def containers(there: Iterable[View] | None) -> list[str]:
+    """Return one line a container."""
+    if there is None:
+        return ["containers: Docker does not answer"]
+    rows = [(f"  {one['name']}", one["status"], one["health"], one["image"]) for one in there]
+    return ["containers:" if rows else "containers: none", *table(rows)]
+
+
+def revision(full: str | None) -> str | None:
+    """Return a revision as people read it."""
+    return full[:SHORT] if full else None
+
+
+def _steps(one: View) -> list[str]:
+    rows = [(f"  {_name(step)}", step["status"], step["seconds"]) for step in one["steps"]]
+    return ["steps:", *table(rows)] if rows else []
+
+
+def _name(step: View) -> str:
+    return f"way back: {step['name']}" if step["phase"] == "way_back" else str(step["name"])
+
+
+def _troubles(one: View) -> list[str]:
+    lines = [f"warning: {warning}" for warning in one["warnings"]]
+    if error := one["error"]:
+        lines += [f"failed in {error['step']}: {error['message']}", f"  {error['remedy']}"]
+    return lines

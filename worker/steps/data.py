@@ -1,0 +1,158 @@
+"""The app's data, as steps speak of it: back it up, tell what differs, put it back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.adapters import compose
+from worker.adapters.mongo_server import Reading
+from worker.backups import catalogue, difference, proof
+from worker.backups import make as making
+from worker.backups.catalogue import Backup
+from worker.backups.source import Source
+from worker.config import App
+from worker.errors import BackupError, CommandError, GuardError
+from worker.steps.attempt import Attempt, Facts
+
+Readings = Mapping[str, Reading]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A backup that was just made."""
+
+    id: str
+    bytes: int
+    seconds: float
+    warnings: list[str]
+
+
+def source(attempt: Attempt) -> Source:
+    """Return what of the app is backed up and restored."""
+    return Source(
+        app=attempt.app,
+        mongo=attempt.mongo,
+        clock=attempt.clock,
+        config_files=config_files(attempt.app),
+    )
+
+
+def config_files(app: App) -> tuple[Path, ...]:
+    """Return the env file and every other env file that a service names."""
+    try:
+        named = compose.service_env_files(app.checkout, app.compose_files, app.env_path)
+    except (CommandError, GuardError):  # the checkout's files need not be whole
+        named = []
+    own = [app.env_path] if app.env_path else []
+    return tuple(dict.fromkeys(path for path in [*own, *named] if path.is_file()))
+
+
+def back_up(
+    attempt: Attempt, kind: str, *, previous: str | None, limit: float | None = None
+) -> Made:
+    """Make and verify a backup of this kind, linked to a previous one where nothing changed.
+
+    With `limit` it is given up after that many seconds. Raises BackupError.
+    """
+    began = attempt.clock.monotonic()
+
+    def report(line: str) -> None:
+        attempt.say(line)
+        if limit is not None and attempt.clock.monotonic() - began > limit:
+            raise BackupError(
+                "The backup took longer than the app may be stopped (max_pause).",
+                remedy='Raise backup.max_pause, or set consistency = "live".',
+            )
+
+    made = making.make(
+        source(attempt),
+        kind=kind,
+        deployment=attempt.id,
+        revision=attempt.fact("preflight", "head")["revision"],
+        images={one.service: one.image for one in attempt.before},
+        why=f"{kind} of {attempt.deployment.kind} {attempt.id}",
+        previous=find(attempt, previous) if previous else None,
+        report=report,
+    )
+    seconds = round(attempt.clock.monotonic() - began, 3)
+    return Made(made.id, made.bytes, seconds, list(made.warnings))
+
+
+def readings(attempt: Attempt) -> Readings:
+    """Return the write counters of every collection but expiring ones."""
+    return proof.readings(attempt.mongo) if attempt.mongo else {}
+
+
+def written_since(attempt: Attempt, before: Readings) -> list[str]:
+    """Return the collections that were written since `readings`."""
+    return proof.fence_writers(before, readings(attempt))
+
+
+def find(attempt: Attempt, backup: str) -> Backup:
+    """Return one of the app's backups. Raises NotFoundError."""
+    return catalogue.find(attempt.app.backup_dir, attempt.app.name, backup)
+
+
+def expected_seconds(attempt: Attempt) -> float:
+    """Return how long the fence's backup will take: the first one's share that changed."""
+    mongo = attempt.mongo
+    if mongo is None:
+        return 0.0
+    first = find(attempt, attempt.fact("backup", "backup")).manifest()
+    moment, whole, changed = proof.now(attempt.clock), 0, 0
+    for database in mongo.databases:
+        entries = first.databases.get(database, {})
+        for collection in mongo.collections(database):
+            entry = entries.get(collection.name)
+            if entry is None or collection.type != "collection":
+                continue
+            whole += entry.bytes
+            if not proof.unchanged(entry, collection, mongo.reading(collection), moment):
+                changed += entry.bytes
+    took = float(attempt.fact("backup", "backup_seconds"))
+    return took * changed / whole if whole else 0.0
+
+
+def baseline(attempt: Attempt) -> str:
+    """Return the backup that this phase's restore puts back."""
+    kind = attempt.deployment.kind
+    if attempt.going_back:
+        aside = attempt.fact("safety", "safety_backup")
+        if kind == "restore" and aside:
+            return str(aside)
+        if kind != "restore":
+            return str(attempt.fact("fence", "backup"))
+    if kind == "restore":
+        return str(attempt.fact("preflight", "restore_from"))
+    return _of_the_left_deployment(attempt)
+
+
+def _of_the_left_deployment(attempt: Attempt) -> str:
+    """Return the fence backup of the deployment that a rollback with data leaves."""
+    running = attempt.decisions.read()["running"] or {}
+    left = running.get("release")
+    there = catalogue.backups(attempt.app.backup_dir, attempt.app.name)
+    for backup in there:
+        if backup.kind == "fence" and backup.deployment == left:
+            return backup.id
+    raise GuardError(
+        f"The fence backup of deployment {left} is not there any more.",
+        remedy="Roll back with --data keep, or restore another backup.",
+    )
+
+
+def differs(attempt: Attempt, backup: str) -> str:
+    """Return what of the live data differs from a backup, in a few words; empty if nothing."""
+    manifest = find(attempt, backup).manifest()
+    found = difference.difference(source(attempt), manifest, report=attempt.say)
+    return found.summary() if found else ""
+
+
+def put_back(attempt: Attempt, backup: str, *, only: str | None) -> Facts:
+    """Make the live data what the backup holds. Raises RestoreError."""
+    from worker.backups import restore as restoring
+
+    result = restoring.restore(
+        source(attempt), find(attempt, backup), only=only, report=attempt.say
+    )
+    return {"restored": backup, "what": str(result)}
