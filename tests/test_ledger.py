@@ -118,6 +118,17 @@ def test_deployment_imported_from_a_journal_is_indexed_and_not_queued(ledger):
     assert ledger.queued("thynk") == []
 
 
+def test_redacted_view_still_ends_its_deployment(ledger):
+    """An app's name can be a value of its env file, and so be redacted in the view."""
+    asked = push()
+    ledger.accept(asked, guid=None)
+
+    ledger.publish(running(asked, "succeeded") | {"app": "[redacted]"}, asked)
+
+    assert ledger.queued("thynk") == []
+    assert ledger.apps_with_work() == set()
+
+
 def test_history_is_newest_first_page_by_page(ledger):
     asked = [push(seconds) for seconds in range(5)]
     for deployment in asked:

@@ -4,6 +4,8 @@ import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ TRACE = "tests.test_queue.leave_a_trace"
 ALLOWED_DATA = [TRACE, None, ["thynk", ID], {}]
 
 
-def leave_a_trace(*what):
+def leave_a_trace(*what, **_more):
     """The one function that is allowed here, and the one that callbacks name."""
     with Path(os.environ["TRACE"]).open("a") as trace:
         trace.write(f"{len(what)} ")
@@ -71,6 +73,13 @@ def test_only_our_one_job_is_allowed(monkeypatch):
     monkeypatch.undo()  # what the fixture allows
 
     assert list(queue.AllowedJob.allowed) == [queue.RUN_APP] == ["worker.jobs.run_app"]
+
+
+def test_job_that_the_bell_names_exists():
+    """The web names the job by a text; this keeps the text true."""
+    module, _, function = queue.RUN_APP.rpartition(".")
+
+    assert len(signature(getattr(import_module(module), function)).parameters) == 2
 
 
 def test_ring_without_redis_says_that_it_is_unavailable(own_redis):

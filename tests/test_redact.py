@@ -13,7 +13,7 @@ PORT=5000
 export JWT_SECRET="s3cr3t value&more"
 MONGODB_URI=mongodb://app:p%40ssw0rd-9@host.docker.internal:27017/thynk # the database
 SINGLE='quoted-value'
-BROKEN=http://[::1
+BROKEN=unclosed://[::1
   INDENTED = spaced-value
 """
 
@@ -28,6 +28,7 @@ BROKEN=http://[::1
         "p%40ssw0rd-9",
         "p@ssw0rd-9",
         "quoted-value",
+        "unclosed://[::1",
         "spaced-value",
     ],
 )

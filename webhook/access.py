@@ -10,14 +10,22 @@ from typing import IO
 
 import gevent  # type: ignore[import-untyped]  # it ships no types
 from flask import current_app, g, request
+from werkzeug.exceptions import HTTPException
 
-from webhook.problems import refuse
 from worker.tokens import Role, Token, Tokens
 
 OPEN = frozenset({"hooks.github", "hooks.healthz", "hooks.readyz"})
 READING = frozenset({"GET", "HEAD"})
 QUERY_TOKENS = frozenset({"token", "access_token", "api_key"})
 BODY_SECONDS = 10  # for all of a body; GitHub has given up by then
+
+
+class RefusedError(HTTPException):
+    """Ends the request; `webhook.problems` answers with its status, detail and remedy."""
+
+    def __init__(self, status: HTTPStatus, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.code, self.remedy = int(status), remedy
 
 
 def let_in() -> None:
@@ -28,21 +36,21 @@ def let_in() -> None:
     if request.endpoint in OPEN:
         return
     if QUERY_TOKENS & request.args.keys():
-        refuse(
+        raise RefusedError(
             HTTPStatus.BAD_REQUEST,
             "A token was in the address, where logs keep it.",
             "Revoke it, and send the new one as `Authorization: Bearer TOKEN`.",
         )
     token = _token()
     if token is None:
-        refuse(
+        raise RefusedError(
             HTTPStatus.UNAUTHORIZED,
             "No valid token was sent.",
             "Send `Authorization: Bearer TOKEN`; `sheetanchor token create` makes one.",
         )
     needed = Role.READ if request.method in READING else Role.DEPLOY
     if not token.role.covers(needed):
-        refuse(
+        raise RefusedError(
             HTTPStatus.FORBIDDEN,
             f"The token {token.name} has the role {token.role}; this needs {needed}.",
             "Use another token.",
@@ -58,15 +66,17 @@ def read_body(most: int) -> bytes:
     """
     length = request.content_length
     if length is not None and length > most:
-        _too_large(most)
+        raise _too_large(most)
     stream: IO[bytes] = request.environ["wsgi.input"]
     body = None
     with gevent.Timeout(BODY_SECONDS, False):
         body = stream.read(most + 1 if length is None and _has_body() else length or 0)
     if body is None:
-        refuse(HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly.", "Send it again.")
+        raise RefusedError(
+            HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly.", "Send it again."
+        )
     if len(body) > most:
-        _too_large(most)
+        raise _too_large(most)
     return body
 
 
@@ -83,7 +93,7 @@ def _has_body() -> bool:
     return bool(request.environ.get("wsgi.input_terminated"))
 
 
-def _too_large(most: int) -> None:
-    refuse(
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {most} bytes.", "Send less of it."
     )

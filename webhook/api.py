@@ -9,9 +9,8 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from webhook import event
-from webhook.access import read_body
+from webhook.access import RefusedError, read_body
 from webhook.intake import Intake
-from webhook.problems import refuse
 from worker.config import App
 from worker.configfile import app_of
 from worker.deployment import ID, REVISION
@@ -170,7 +169,7 @@ def _parse(model: type[Model]) -> Model:
     """Return the body as the model; no body is the same as {}. Refuses with 400 or 415."""
     body = read_body(MOST)
     if body and request.mimetype != "application/json":
-        refuse(
+        raise RefusedError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "The body is not application/json.",
             "Say `Content-Type: application/json`.",

@@ -11,9 +11,9 @@ from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from webhook import event
-from webhook.access import read_body
+from webhook.access import RefusedError, read_body
 from webhook.intake import Intake
-from webhook.problems import problem, refuse
+from webhook.problems import problem
 from webhook.signature import Keyring
 from worker.errors import UnavailableError
 from worker.ledger import check
@@ -66,7 +66,7 @@ def _verify(app: str, body: bytes) -> None:
     given = header.encode("latin-1", errors="replace") if header is not None else None
     if not keyring.signed(app, body, given):
         log.warning("delivery.refused", extra={"app": app, "remote": request.remote_addr})
-        refuse(
+        raise RefusedError(
             HTTPStatus.UNAUTHORIZED,
             "The signature does not match.",
             "Set the same secret at GitHub and in webhook_secret_file.",
@@ -76,7 +76,7 @@ def _verify(app: str, body: bytes) -> None:
 def _guid() -> str:
     guid = request.headers.get("X-GitHub-Delivery", "")
     if not event.GUID.fullmatch(guid):
-        refuse(
+        raise RefusedError(
             HTTPStatus.BAD_REQUEST,
             "X-GitHub-Delivery is not a GUID.",
             "Send one, a new one for each delivery.",
@@ -86,7 +86,7 @@ def _guid() -> str:
 
 def _of_json(body: bytes) -> bytes:
     if request.mimetype != "application/json" or request.content_encoding:
-        refuse(
+        raise RefusedError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "The body is not application/json.",
             "Choose the content type application/json at GitHub.",

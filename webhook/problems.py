@@ -3,9 +3,8 @@
 import json
 import logging
 from http import HTTPStatus
-from typing import NoReturn
 
-from flask import Flask, Response, abort
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from worker.errors import (
@@ -49,11 +48,6 @@ def problem(status: HTTPStatus, detail: str, remedy: str) -> Response:
     return response
 
 
-def refuse(status: HTTPStatus, detail: str, remedy: str) -> NoReturn:
-    """End the request with a problem."""
-    abort(problem(status, detail, remedy))
-
-
 def register(app: Flask) -> None:
     """Answer every error with a problem, never with a page or a traceback."""
     app.register_error_handler(SheetanchorError, _ours)
@@ -69,13 +63,11 @@ def _ours(error: SheetanchorError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    if isinstance(error.response, Response):  # from `refuse`
-        return error.response
+    """Answer what Flask or `webhook.access` raised; the latter says what to do."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    answer = problem(status, status.description or status.phrase, "Look at /api/v1 in the README.")
-    for name, value in error.get_headers():
-        if name == "Allow":
-            answer.headers[name] = value
+    remedy = getattr(error, "remedy", "Look at the list of calls in the README.")
+    answer = problem(status, error.description or status.phrase, remedy)
+    answer.headers.extend((name, to) for name, to in error.get_headers() if name == "Allow")
     return answer
 
 

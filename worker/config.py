@@ -33,7 +33,7 @@ class HealthUrl(Section):
     @field_validator("url")
     @classmethod
     def _plain_http(cls, url: str) -> str:
-        if not re.match(r"^https?://[^\s\x00-\x1f]+$", url):
+        if not re.fullmatch(r"https?://[^\s\x00-\x1f]+", url):
             raise ValueError("should be an http:// or https:// address")
         return url
 
@@ -48,7 +48,7 @@ class Server(Section):
     @field_validator("listen")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not LISTEN.match(value):
+        if not LISTEN.fullmatch(value):
             raise ValueError("should look like 127.0.0.1:8787")
         return value
 
@@ -127,21 +127,21 @@ class App(Section):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        if not APP_NAME.match(name):
+        if not APP_NAME.fullmatch(name):
             raise ValueError("should be 1 to 40 of a-z, 0-9, - and _, not starting with - or _")
         return name
 
     @field_validator("repository")
     @classmethod
     def _owner_and_name(cls, value: str) -> str:
-        if not REPOSITORY.match(value):
+        if not REPOSITORY.fullmatch(value):
             raise ValueError("should look like owner/name")
         return value
 
     @field_validator("branch")
     @classmethod
     def _branch(cls, value: str) -> str:
-        if not BRANCH.match(value):
+        if not BRANCH.fullmatch(value):
             raise ValueError(
                 "should be a branch of letters, digits and . _ / -, not starting with -"
             )

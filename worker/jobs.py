@@ -16,9 +16,12 @@ from pathlib import Path
 from worker import aftermath, configfile, lock, recovery
 from worker.adapters import process
 from worker.adapters.engine import Engine
+from worker.backups import catalogue
+from worker.backups.catalogue import Backup
+from worker.backups.make import make
 from worker.clock import Clock, SystemClock, rfc3339
 from worker.config import App, Config
-from worker.decisions import PERSONS
+from worker.decisions import PERSONS, Decisions
 from worker.deployment import Deployment, Status, view
 from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
 from worker.journal import Journal
@@ -27,7 +30,8 @@ from worker.pipeline import Pipeline
 from worker.redact import Redactor
 from worker.report import Report, Screen
 from worker.state import State
-from worker.steps.attempt import Attempt
+from worker.steps import data
+from worker.steps.attempt import Attempt, open_mongo
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +78,23 @@ class Runner:
         status = self._pipeline(journal, deployment).run()
         self._tidy()
         return status
+
+    def back_up(self, kind: str) -> Backup:
+        """Make and verify a backup now. Needs the lock. Raises BackupError."""
+        there = catalogue.backups(self.app.backup_dir, self.app.name)
+        mongo = open_mongo(self.app, self.state.scratch)
+        made = make(
+            data.source_of(self.app, mongo, self.clock),
+            kind=kind,
+            deployment=None,
+            revision=(Decisions(self.state.decisions).read()["running"] or {}).get("revision"),
+            images={},
+            why=f"a {kind} backup",
+            previous=catalogue.newest_verified(there),
+            report=self.screen.line if self.screen else log.info,
+        )
+        self._tidy()
+        return made
 
     def work_off(self) -> None:
         """Recover, then run what is queued until nothing is. Returns at once when busy."""

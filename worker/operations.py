@@ -94,9 +94,10 @@ class Operations:
             self.engine.remove(one)
         self._hold("removed by hand")
         self.decisions.write(running=None)
-        removed = [name for name in sorted(names - set(spared)) if self._untag(name)]
+        # Our pins first: Docker only refuses to take an image's last name from who uses it.
         for pin in self.engine.tags(f"sheetanchor/{self.app.name}"):
-            self.engine.untag(pin)
+            self._untag(pin)
+        removed = [name for name in sorted(names - set(spared)) if self._untag(name)]
         return Removed([one.name for one in there], removed, volumes(there))
 
     @property

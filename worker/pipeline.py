@@ -112,7 +112,7 @@ class Pipeline:
     def finish(self) -> Status:
         """Note what runs now, then end: after the commit there is no way back."""
         attempt = self._attempt
-        if attempt.deployment.kind != "restore":
+        if attempt.brings_release and attempt.new_release():
             self._note_running()
         return self._end(Status.SUCCEEDED, error=None)
 
@@ -163,9 +163,9 @@ class Pipeline:
         """Promise 6: commit what has served people for long, or call a person."""
         attempt = self._attempt
         attempt.phase = "deploy"
-        target = attempt.new_release()
         try:
-            complaint = health.look(attempt, target, health.Watch())
+            target = attempt.new_release()
+            complaint = health.look(attempt, target, health.Watch()) if target else "it is gone"
         except HealthError as failure:
             complaint = failure.message
         if complaint:

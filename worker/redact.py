@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Self
-from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 SHORTEST = 8  # characters
 REDACTED = "[redacted]"
@@ -18,6 +17,8 @@ REDACTED = "[redacted]"
 _CONTROL = re.compile(
     r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_PASSWORD = re.compile(r"://[^/?#\s]*?:([^/?#\s]+)@")  # of an address
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*?)\s*$")
 
 
@@ -65,19 +66,29 @@ def stripped(text: str) -> str:
 
 
 def _passwords(value: str) -> Iterator[str]:
-    if "://" not in value:
-        return
-    try:
-        password = urlsplit(value).password
-    except ValueError:  # such an address has no password that anyone could use
-        return
-    if password:
-        yield from (password, unquote(password))
+    for password in _PASSWORD.findall(value):
+        yield from (password, _unquoted(password))
 
 
 def _forms(value: str) -> Iterator[str]:
     """Yield the value as it may stand in a line: bare, in a URL, in JSON, or one line of it."""
     for part in (value, *value.splitlines()):
-        for form in (part, quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1]):
-            if len(part.strip()) >= SHORTEST:
-                yield form.strip()
+        if len(part.strip()) >= SHORTEST:
+            quoted = _quoted(part.strip())
+            yield from (part.strip(), quoted, quoted.replace("%20", "+"))
+            yield json.dumps(part.strip())[1:-1]
+
+
+def _quoted(text: str) -> str:
+    """Return the text as RFC 3986 puts it into an address."""
+    octets = text.encode(errors="replace")
+    return "".join(chr(octet) if octet in _UNRESERVED else f"%{octet:02X}" for octet in octets)
+
+
+def _unquoted(text: str) -> str:
+    octets = re.sub(
+        rb"%([0-9A-Fa-f]{2})",
+        lambda found: bytes.fromhex(found[1].decode()),
+        text.encode(errors="replace"),
+    )
+    return octets.decode(errors="replace")

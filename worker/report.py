@@ -81,10 +81,19 @@ class Report:
             self._ask_again = self._clock.monotonic() + PAUSE
 
 
-def cleaned(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return a view with every text in it redacted."""
+FREE_TEXT = ("message", "author", "by", "reason", "error", "warnings", "steps")
+
+
+def cleaned(shown: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
+    """Return a view with its free text redacted; ids and statuses stay what they are."""
+    return {
+        key: _cleaned(value, redact) if key in FREE_TEXT else value for key, value in shown.items()
+    }
+
+
+def _cleaned(value: Any, redact: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
-        return {key: cleaned(inner, redact) for key, inner in value.items()}
+        return {key: _cleaned(inner, redact) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [cleaned(inner, redact) for inner in value]
+        return [_cleaned(inner, redact) for inner in value]
     return redact(value) if isinstance(value, str) else value

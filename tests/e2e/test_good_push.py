@@ -50,7 +50,8 @@ def test_tracked_default_that_the_app_replaced_stays_replaced(world):
 
 
 def test_local_changes_are_kept_and_come_back_with_the_old_version(running):
-    (running.checkout / "app.py").open("a").write("# edited on the server\n")
+    edited = running.checkout / "app.py"
+    edited.write_text(edited.read_text() + "# edited on the server\n")
     bad = running.wait(running.push({"release.json": release("two", mode="exits")}))
     assert bad["status"] == "rolled_back", bad
     assert "edited on the server" in (running.checkout / "app.py").read_text()

@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.e2e import fingerprint
@@ -200,6 +201,27 @@ class World:
         """Start web, worker and Redis; return when they are ready."""
         self.server = self.start("up")
         until(lambda: self.ask("GET", "/readyz")[0] == 200, "the server is ready", 30)
+
+    def start_redis(self):
+        """Start a Redis of our own."""
+        socket_ = self.home / "r.sock"
+        argv = ["redis-server", "--port", "0", "--unixsocket", str(socket_), "--appendonly", "yes"]
+        argv += ["--appendfsync", "always", "--save", "", "--dir", str(self.home)]
+        self.redis = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+        self.processes.append(self.redis)
+        until(socket_.exists, "Redis listens")
+        self.config.write_text(
+            self.config.read_text().replace("[server]\n", f'[server]\nredis_url = "unix://{socket_}"\n')
+        )
+
+    def an_hour_ago(self, identity):
+        """Make a deployment's journal an hour older."""
+        path = self.state / "apps" / self.name / "journal" / f"{identity}.jsonl"
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        for record in records:
+            then = datetime.fromisoformat(record["time"]) - timedelta(hours=1)
+            record["time"] = then.isoformat()
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
     def stop(self, child, number=signal.SIGTERM, seconds=60):
         """End a process that this test started."""

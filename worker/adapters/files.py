@@ -108,12 +108,20 @@ def write_all(descriptor: int) -> Sink:
     return write
 
 
-def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file so that it is there whole, on disk, or not at all."""
+def write(
+    path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None
+) -> None:
+    """Write a file so that it is there whole, on disk, or not at all.
+
+    `owner` (user and group) is given by root only.
+    """
     staged = path.with_name(f".{path.name}.new")
     staged.unlink(missing_ok=True)
     with closing(os.open(staged, NEW, mode)) as descriptor:
         write_all(descriptor)(content)
+        if owner and ME == 0:
+            os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)  # whatever the umask says
         os.fsync(descriptor)
     staged.rename(path)
     sync(path.parent)

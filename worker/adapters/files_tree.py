@@ -55,7 +55,9 @@ class Tree:
         return found
 
     def stat(self, path: str) -> Stat:
-        """Return what is at the path. Raises FileNotFoundError."""
+        """Return what is at the path; "" is the top. Raises FileNotFoundError."""
+        if not path:
+            return stat_of(self._top)
         with self._parent(path) as (folder, name):
             return lstat_in(folder, name)
 
@@ -80,14 +82,14 @@ class Tree:
             os.symlink(target, name, dir_fd=folder)
 
     def swap_in(self, staged: str, path: str) -> None:
-        """Let one file or link take the place of another at once, on disk when it returns."""
+        """Let one file or link take the place of another at once; `sync` the folder later."""
         with self._parent(staged) as (source, old), self._parent(path) as (folder, new):
             os.rename(old, new, src_dir_fd=source, dst_dir_fd=folder)
-            os.fsync(folder)
 
     def remove(self, path: str) -> None:
         """Remove a file, a link, or a folder with all that is in it."""
-        with self._parent(path) as (folder, name), contextlib.suppress(FileNotFoundError):
+        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)  # with its folder
+        with gone, self._parent(path) as (folder, name):
             if lstat_in(folder, name).type == "dir":
                 shutil.rmtree(name, dir_fd=folder)
             else:
@@ -108,6 +110,16 @@ class Tree:
             descriptor = os.open(name, FOLDER if wanted.type == "dir" else FILE, dir_fd=folder)
             with closing(descriptor):
                 _set_of_descriptor(descriptor, wanted)
+
+    def sync(self, path: str) -> None:
+        """Return when a file, or a folder's list of names, is on disk."""
+        if not path:
+            os.fsync(self._top)
+            return
+        with self._parent(path) as (folder, name):
+            descriptor = os.open(name, FILE, dir_fd=folder)
+            with closing(descriptor):
+                os.fsync(descriptor)
 
     def free_bytes(self) -> int:
         """Return the free bytes of the file system that the tree is on."""

@@ -31,7 +31,8 @@ class Writer:
         """Return a collection with its indexes, ours too, or None."""
         with self._translated(f"look at {self.name}.{name}", RestoreError):
             for listed in self._database.list_collections(filter={"name": name}):
-                indexes = list(self._database[name].list_indexes())
+                plain = listed.get("type", "collection") == "collection"
+                indexes = list(self._database[name].list_indexes()) if plain else []
                 return collection_of(self.name, listed, indexes)
         return None
 

@@ -5,7 +5,7 @@ counts as equal only by proof (`proof.unchanged`) or after all of it was read an
 and a file only if nobody can have written to it since, or after hashing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Collection
 from worker.backups import proof, stream
 from worker.backups.keep import as_stat, is_same_file
-from worker.backups.manifest import CollectionEntry, FileEntry, Manifest
+from worker.backups.manifest import CollectionEntry, FileEntry, Json, Manifest
 from worker.backups.source import STAGING, Source
 from worker.clock import Clock
 
@@ -132,14 +132,21 @@ def _change(
         return "new" if live else "missing"
     if entry.type != live.type or not proof.same(entry.options, live.options):
         return "changed"
-    if entry.type == "view":
+    if entry.type == "view" or proof.unchanged(entry, live, mongo.reading(live), proof.now(clock)):
         return ""
-    moment = proof.now(clock)
-    if proof.unchanged(entry, live, mongo.reading(live), moment):
-        return ""
+    return _change_of_content(mongo, entry, live)
+
+
+def _change_of_content(mongo: Mongo, entry: CollectionEntry, live: Collection) -> str:
+    if not proof.same_indexes(_id_index(entry.indexes), _id_index(live.indexes)):
+        return "changed"  # it cannot be built anew
     if stream.measure(mongo.raw_batches(live)) != (entry.documents, entry.bytes, entry.sha256):
         return "changed"
     return "" if proof.same_indexes(entry.indexes, live.indexes) else "indexes"
+
+
+def _id_index(indexes: Iterable[Json]) -> list[Json]:
+    return [index for index in indexes if index["name"] == "_id_" or index.get("clustered")]
 
 
 def _uploads(source: Source, manifest: Manifest) -> tuple[FileChange, ...]:

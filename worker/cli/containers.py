@@ -27,12 +27,12 @@ from worker.state import State
 @pass_session
 def logs(session: Session, app: str, tail: int, *, follow: bool) -> None:
     """Show what APP's containers wrote, secrets left out."""
+    if follow and session.json:
+        raise UsageError("--json prints one object.", remedy="Leave out --follow.")
     found, engine = session.app(app), Engine()
     there = operations.containers(found, State.of(session.config, found), engine)
     redact = redactor(found)
     if follow:
-        if session.json:
-            raise UsageError("--json prints one object.", remedy="Leave out --follow.")
         following.follow(engine, there, tail, redact)
         return
     wrote = [

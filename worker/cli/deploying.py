@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from worker.backups import catalogue
 from worker.cli import output, running, screen, text
 from worker.cli.commands import Command
 from worker.cli.interrupt import Interrupt
@@ -74,19 +75,19 @@ def rollback(session: Session, app: str, to: str | None, data: str, *, yes: bool
 @click.command(cls=Command)
 @click.argument("app")
 @click.argument("backup", required=False, metavar="[ID]")
-@click.option("--only", type=click.Choice(["mongodb", "uploads", "env"]), help="Not everything.")
+@click.option("--only", type=click.Choice(["mongodb", "uploads", "env"]), help="Only this.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def restore(session: Session, app: str, backup: str | None, only: str | None, *, yes: bool) -> int:
-    """Put APP's data back from a backup: the newest, or the one named.
+    """Put APP's data back from a backup: the newest verified, or the one named.
 
     The app is stopped meanwhile; what is there now is set aside in a safety
     backup first.
     """
-    session.app(app)
-    what = f"This replaces {only or 'the data'} of {app} by backup {backup or '(the newest)'}."
+    found = catalogue.find(session.app(app).backup_dir, app, backup)
+    what = f"This replaces {only or 'the data'} of {app} by backup {found.id} ({found.kind})."
     confirm(app, what, yes=yes)
-    return _carry_out(session, app, "restore", {"backup": backup, "only": only}, {})
+    return _carry_out(session, app, "restore", {"backup": found.id, "only": only}, {})
 
 
 def _there_is_such_a_release(app: App, state: State, to: str | None) -> None:

@@ -187,7 +187,12 @@ def _keys(deployment_id: str, app: str) -> list[str]:
 
 
 def _content(view: Mapping[str, Any], deployment: Deployment | None) -> list[str]:
-    """Return the first ARGV of both scripts."""
-    milliseconds = int(parse(view["queued_at"]).timestamp() * 1000)
+    """Return the first ARGV of both scripts.
+
+    The keys come from what was asked for, where it is known: a view may have
+    been redacted, and an app's name can be a value of its env file.
+    """
     order = json.dumps(deployment.as_dict()) if deployment else ""
-    return [view["id"], view["app"], str(milliseconds), order, json.dumps(view)]
+    asked = deployment.as_dict() if deployment else view
+    milliseconds = int(parse(asked["queued_at"]).timestamp() * 1000)
+    return [asked["id"], asked["app"], str(milliseconds), order, json.dumps(view)]

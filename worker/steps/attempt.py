@@ -97,11 +97,16 @@ class Attempt:
         release = self.fact("preflight", "old_release")
         return Release.load(self.state.releases, release) if release else None
 
-    def new_release(self) -> Release:
-        """Return what this deployment brings: its own release, or the one that stays."""
-        kept = self.deployment.kind == "restore" and not self.fact("restore", "new_release")
-        release = self.fact("preflight", "old_release") if kept else self.id
-        return Release.load(self.state.releases, release)
+    @property
+    def brings_release(self) -> bool:
+        """Whether this deployment makes a release; a restore does for another env file."""
+        return self.deployment.kind != "restore" or bool(self.fact("restore", "env_restored"))
+
+    def new_release(self) -> Release | None:
+        """Return the release after this deployment: its own, or the one that stays."""
+        if not self.brings_release:
+            return self.old_release()
+        return Release.load(self.state.releases, self.id)
 
     def target(self) -> Release | None:
         """Return the release that this phase leads to."""

@@ -6,7 +6,7 @@ from worker.steps.attempt import Attempt, Facts
 
 def run(attempt: Attempt) -> Facts:
     """Return the backup's id, its bytes and how long it took."""
-    made = data.back_up(attempt, "pre-deploy", previous=None)
+    made = data.back_up(attempt, "pre-deploy", previous=data.newest(attempt))
     return {
         "backup": made.id,
         "bytes": made.bytes,

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.adapters import compose
+from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Reading
 from worker.backups import catalogue, difference, proof
 from worker.backups import make as making
+from worker.backups import restore as restoring
 from worker.backups.catalogue import Backup
 from worker.backups.source import Source
+from worker.clock import Clock
 from worker.config import App
 from worker.errors import BackupError, CommandError, GuardError
 from worker.steps.attempt import Attempt, Facts
@@ -29,12 +32,12 @@ class Made:
 
 def source(attempt: Attempt) -> Source:
     """Return what of the app is backed up and restored."""
-    return Source(
-        app=attempt.app,
-        mongo=attempt.mongo,
-        clock=attempt.clock,
-        config_files=config_files(attempt.app),
-    )
+    return source_of(attempt.app, attempt.mongo, attempt.clock)
+
+
+def source_of(app: App, mongo: Mongo | None, clock: Clock) -> Source:
+    """Return an app's data, where it lives now."""
+    return Source(app=app, mongo=mongo, clock=clock, config_files=config_files(app))
 
 
 def config_files(app: App) -> tuple[Path, ...]:
@@ -76,6 +79,13 @@ def back_up(
     )
     seconds = round(attempt.clock.monotonic() - began, 3)
     return Made(made.id, made.bytes, seconds, list(made.warnings))
+
+
+def newest(attempt: Attempt) -> str | None:
+    """Return the newest verified backup, to link to; None when there is none."""
+    there = catalogue.backups(attempt.app.backup_dir, attempt.app.name)
+    found = catalogue.newest_verified(there)
+    return found.id if found else None
 
 
 def readings(attempt: Attempt) -> Readings:
@@ -150,9 +160,13 @@ def differs(attempt: Attempt, backup: str) -> str:
 
 def put_back(attempt: Attempt, backup: str, *, only: str | None) -> Facts:
     """Make the live data what the backup holds. Raises RestoreError."""
-    from worker.backups import restore as restoring
-
     result = restoring.restore(
         source(attempt), find(attempt, backup), only=only, report=attempt.say
     )
-    return {"restored": backup, "what": str(result)}
+    attempt.say(result.summary())
+    return {
+        "restored": backup,
+        "what": result.summary(),
+        "env_restored": bool(result.difference.config),
+        "new_warnings": list(result.warnings),
+    }

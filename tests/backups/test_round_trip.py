@@ -1,0 +1,143 @@
+import gzip
+
+import bson
+from bson import json_util
+
+from tests.backups.everything import fill
+from tests.backups.support import fingerprint, uuids
+from worker.backups.difference import difference
+from worker.backups.verify import verify
+
+
+def test_everything_comes_back_after_all_of_it_was_lost(thynk_everywhere):
+    thynk = thynk_everywhere
+    fill(thynk.db)
+    before = fingerprint(thynk.db)
+    backup = thynk.backup()
+    thynk.client.drop_database("thynk")
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+    assert not difference(thynk.source, backup.manifest())
+
+
+def test_everything_comes_back_after_all_of_it_was_changed(thynk_everywhere):
+    thynk = thynk_everywhere
+    fill(thynk.db)
+    before = fingerprint(thynk.db)
+    backup = thynk.backup()
+    for name in before[0]:
+        spoil = {"_id": "k999"} if name == "cl" else {"spoil": name}
+        if name not in ("cl_ttl", "strict"):
+            thynk.db[name].insert_one(spoil)
+    thynk.db.command("collMod", "strict", validator={})
+    thynk.db.command("collMod", "view", viewOn="names", pipeline=[])
+    thynk.db["new one"].insert_one({})
+    thynk.db.create_collection("new view", viewOn="names", pipeline=[])
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+
+
+def test_what_did_not_change_keeps_its_collection(thynk):
+    fill(thynk.db)
+    backup, before = thynk.backup(), uuids(thynk.db)
+    thynk.db.messages.delete_one({"n": 3})
+    result = thynk.restore(backup)
+    after = uuids(thynk.db)
+    assert [change.name for change in result.difference.collections] == ["messages"]
+    assert [name for name in before if before[name] != after[name]] == ["messages"]
+
+
+def test_restoring_twice_changes_nothing(thynk):
+    fill(thynk.db)
+    backup = thynk.backup()
+    thynk.db.messages.delete_many({})
+    thynk.restore(backup)
+    between = uuids(thynk.db)
+    assert not thynk.restore(backup).difference
+    assert uuids(thynk.db) == between
+
+
+def test_lost_and_added_indexes_are_mended_without_loading_the_data(thynk):
+    fill(thynk.db)
+    before, backup, ids = fingerprint(thynk.db), thynk.backup(), uuids(thynk.db)
+    thynk.db.messages.drop_index("two keys")
+    thynk.db.messages.create_index("added")
+    thynk.db.sessions.drop_index("at_1")
+    thynk.db.sessions.create_index("at", expireAfterSeconds=9999)
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+    assert uuids(thynk.db) == ids
+
+
+def test_views_and_collections_that_took_each_others_place_change_back(thynk):
+    thynk.db.data.insert_one({"_id": 1})
+    thynk.db.create_collection("view", viewOn="data", pipeline=[])
+    before, backup = fingerprint(thynk.db), thynk.backup()
+    thynk.db.drop_collection("view")
+    thynk.db.view.insert_one({"_id": 2})
+    thynk.db.drop_collection("data")
+    thynk.db.create_collection("data", viewOn="view", pipeline=[])
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+
+
+def test_only_mongodb_leaves_files_alone_and_the_other_way_round(thynk):
+    thynk.db.c.insert_one({"_id": 1})
+    backup = thynk.backup()
+    thynk.db.c.insert_one({"_id": 2})
+    thynk.env.write_text("SECRET=two\n")
+    (thynk.uploads / "new").touch()
+    thynk.restore(backup, only="mongodb")
+    assert thynk.db.c.count_documents({}) == 1
+    assert (thynk.uploads / "new").exists()
+    thynk.restore(backup, only="uploads")
+    assert not (thynk.uploads / "new").exists()
+    assert thynk.env.read_text() == "SECRET=two\n"
+    thynk.restore(backup, only="env")
+    assert thynk.env.read_text() == "SECRET=one\n"
+    assert thynk.env.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_database_can_be_loaded_without_touching_the_live_one(thynk):
+    fill(thynk.db)
+    backup = thynk.backup()
+    thynk.db.messages.delete_many({})
+    live = fingerprint(thynk.db)
+    try:
+        thynk.restore(backup, to_database="thynk_look")
+        loaded = thynk.client["thynk_look"]
+        assert loaded.messages.count_documents({}) == 500
+        assert loaded["view of view"].count_documents({}) == 496
+        assert fingerprint(thynk.db) == live
+    finally:
+        thynk.client.drop_database("thynk_look")
+
+
+def test_files_are_what_mongorestore_reads(thynk):
+    """The folder's layout, and metadata in canonical extended JSON (mongo-tools TOOLS-3708)."""
+    fill(thynk.db)
+    folder = thynk.backup().path / "mongodb/thynk"
+    metadata = json_util.loads(gzip.decompress((folder / "messages.metadata.json.gz").read_bytes()))
+    minus = next(index for index in metadata["indexes"] if index["name"] == "minus")
+    assert (metadata["collectionName"], metadata["type"]) == ("messages", "collection")
+    assert isinstance(minus["key"]["n"], float)
+    assert "options" not in metadata
+    assert gzip.decompress((folder / "empty.bson.gz").read_bytes()) == b""
+    documents = bson.decode_all(gzip.decompress((folder / "messages.bson.gz").read_bytes()))
+    assert [each["n"] for each in documents] == list(range(500))
+    names = {path.name for path in folder.iterdir()}
+    assert {"with+space.bson.gz", "with%2Fslash.bson.gz", "per%25cent.bson.gz"} <= names
+    assert {"view.metadata.json.gz", "fs.files.bson.gz"} <= names
+    assert not {"view.bson.gz", "system.views.bson.gz"} & names
+
+
+def test_a_backup_says_what_it_is(thynk):
+    thynk.db.c.insert_one({"_id": 1})
+    backup = thynk.backup(kind="pre-deploy", deployment="20261122t143000-3f9a1c", why="a push")
+    manifest = verify(backup.path)
+    assert (manifest.kind, manifest.app, manifest.why) == ("pre-deploy", "thynk", "a push")
+    assert manifest.verified_at
+    assert backup.path.stat().st_mode & 0o777 == 0o700
+    assert (backup.path / "config/.env.production.local").stat().st_mode & 0o777 == 0o600
+    text = (backup.path / "manifest.txt").read_text()
+    assert f"sheetanchor restore thynk {backup.id}" in text

@@ -1,0 +1,151 @@
+import io
+import os
+import pty
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from tests.cli.conftest import TOP
+from worker.cli import output
+from worker.cli.interrupt import Interrupt
+from worker.cli.screen import Lines, LiveView, opened
+
+
+def record(step, event, *, phase="deploy", second=0, **facts):
+    at = f"2026-11-22T14:30:{second:02}.000Z"
+    return {"phase": phase, "step": step, "event": event, "time": at, "facts": facts}
+
+
+def test_plain_lines_name_steps_and_seconds(capsys):
+    screen = Lines()
+
+    screen.record(record("backup", "intent"))
+    screen.line("deploy.backup intent")
+    screen.line("dumping [bold]users")
+    screen.record(record("backup", "done", second=3))
+    screen.record(record("switch", "failed", phase="way_back", message="no \x1b[31m"))
+    screen.record(record("end", "end", phase="after"))
+
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "backup ...",
+        "  dumping [bold]users",
+        "backup done in 3.0 s",
+        "way back: switch failed after 0.0 s: no \\x1b[31m",
+    ]
+    assert said.out == ""
+
+
+def test_live_view_does_not_read_markup():
+    stream = io.StringIO()
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=80)
+    view = LiveView(console)
+
+    view.record(record("build", "intent"))
+    view.line("[red]:bomb: step 1[/red]")
+    console.print(view)
+
+    assert "build ... 0 s  [red]:bomb: step 1[/red]" in stream.getvalue()
+
+
+def test_screen_is_plain_lines_where_there_is_no_terminal():
+    with opened() as screen:
+        assert isinstance(screen, Lines)
+
+
+@pytest.fixture
+def watched():
+    with Interrupt(Lines()) as interrupt:
+        yield interrupt
+
+
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+
+
+def test_ctrl_c_interrupts_once(watched):
+    watched.arm()
+    with pytest.raises(KeyboardInterrupt):
+        press()
+
+    press()
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        record("build", "failed"),
+        record("switch", "intent", phase="way_back"),
+        record("commit", "intent"),
+        record("end", "end", phase="after"),
+    ],
+)
+def test_ctrl_c_does_not_break_the_way_back_or_the_commit(watched, seen):
+    watched.arm()
+    watched.record(seen)
+
+    press()
+
+
+def test_ctrl_c_does_not_break_a_recovery(watched):
+    press()
+
+
+def test_hang_up_is_ignored(watched):
+    os.kill(os.getpid(), signal.SIGHUP)
+    time.sleep(0.01)
+
+
+def test_lost_reader_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken:
+        stream = output.Stream(broken)
+        assert stream.write("one\n") == 4
+        assert stream.write("two\n") == 4
+
+
+def test_exit_code_survives_a_lost_reader(cli):
+    argv = cli.argv("history", "shopp")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(argv, cwd=TOP, env=cli.environment(), stderr=writer, check=False)
+    finally:
+        os.close(writer)
+
+    assert done.returncode == 2
+
+
+def test_live_view_on_a_terminal_that_hangs_up(cli):
+    """A recovery's or a deployment's screen must not fail when its terminal goes away."""
+    script = (
+        "import time\n"
+        "from worker.cli.screen import opened\n"
+        "with opened() as screen:\n"
+        "    print(type(screen).__name__, flush=True)\n"
+        "    for n in range(40):\n"
+        "        screen.line(f'line {n}')\n"
+        "        screen.record({'phase': 'deploy', 'step': 'build', 'event': 'done',"
+        " 'time': '2026-11-22T14:30:00.000Z', 'facts': {}})\n"
+        "        time.sleep(0.05)\n"
+        "print('end')\n"
+    )
+    master, terminal = pty.openpty()
+    argv = [*cli.argv()[:3], "-c", script]
+    env = cli.environment(TERM="xterm")
+    with subprocess.Popen(
+        argv, cwd=TOP, env=env, stdout=subprocess.PIPE, stderr=terminal, text=True
+    ) as child:
+        os.close(terminal)
+        hung_up = threading.Timer(1, os.close, [master])
+        hung_up.start()
+        out, _ = child.communicate(timeout=30)
+
+    assert out.split() == ["LiveView", "end"]
+    assert child.returncode == 0

@@ -1,0 +1,165 @@
+"""SIGKILL from outside, anywhere: only another `sheetanchor worker` may repair."""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import release, until
+
+SLOW_BUILD = "FROM sheetanchor-base:1\nRUN sleep 6\nCOPY app.py release.json migration.p[y] /app/\n"
+SLOW_BUILD += 'CMD ["python3", "/app/app.py"]\n'
+MIGRATION = """
+db.documents.update_many({}, {"$set": {"text": "rewritten"}})
+db.added.insert_one({"by": "the new version"})
+(uploads / "upload-2.txt").unlink()
+(uploads / "new.txt").write_text("new")
+"""
+GOOD = {"release.json": release("two")}
+# What is pushed so that a step takes long enough to be killed in it.
+PUSHED = {
+    "build": {**GOOD, "Dockerfile": SLOW_BUILD},
+    "fence": GOOD,
+    "switch": {**GOOD, "migration.py": MIGRATION},
+    "health": {**GOOD, "migration.py": MIGRATION},
+    "restore": {"release.json": release("two", mode="never_healthy"), "migration.py": MIGRATION},
+}
+
+
+@pytest.fixture
+def world_of_two(world):
+    """Redis and web as always, the worker apart, so that it can be killed alone."""
+    world.prepare()
+    world.start_redis()
+    world.start("webhook")
+    world.worker = world.start("worker")
+    until(lambda: world.ask("GET", "/readyz")[0] == 200, "ready", 30)
+    first = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+    assert first["status"] == "succeeded", first
+    world.fill()
+    return world
+
+
+def process_of(world, identity):
+    """Return the process that wrote the newest record of a deployment's journal."""
+    path = world.state / "apps" / world.name / "journal" / f"{identity}.jsonl"
+    return json.loads(path.read_text().splitlines()[-1])["pid"]
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def reach(world, identity, step):
+    """Wait until a step has begun to act."""
+    phase = "way_back" if step == "restore" else "deploy"
+    world.wait_for_step(identity, step, phase)
+    if step == "build":
+        until(lambda: world.pids("docker-compose"), "the build runs")
+
+
+def began_again(world, identity):
+    """Return whether a process other than the dead one goes on with the deployment."""
+    found = world.deployment(identity)
+    return found["status"] in ("rolling_back", "failed", "rolled_back")
+
+
+@pytest.mark.parametrize("step", PUSHED)
+@pytest.mark.parametrize("victim", ["job", "worker"])
+def test_killed_deployment_is_undone_by_another_worker(world_of_two, step, victim):
+    world = world_of_two
+    before = world.fingerprint()
+    identity = world.push(PUSHED[step])
+    reach(world, identity, step)
+    job = process_of(world, identity)
+
+    if victim == "worker":
+        kill(world.worker.pid)
+        world.worker.wait()
+        until(lambda: not Path(f"/proc/{job}").exists(), "the job died with its worker", 5)
+        world.worker = world.start("worker")
+        until(lambda: ready(world), "the new worker lives", 30)
+    else:
+        kill(job)
+
+    until(lambda: began_again(world, identity), "the way back begins", 5)
+    ended = world.wait(identity)
+    assert ended["status"] == ("failed" if step == "build" else "rolled_back"), ended
+    assert world.version() == "one"
+    assert world.fingerprint() == before
+
+
+def ready(world):
+    log = sorted(world.home.glob("worker-*.log"))[-1]
+    return re.search("work.found", log.read_text())
+
+
+@pytest.mark.parametrize("step", PUSHED)
+def test_killed_command_line_deploy_is_undone_by_a_worker(world_of_two, step):
+    world = world_of_two
+    before = world.fingerprint()
+    world.commit(PUSHED[step])
+    deploying = world.start("deploy", world.name)
+    identity = until(lambda: newest(world, deploying), "the deploy begins", 20)
+    reach(world, identity, step)
+
+    kill(deploying.pid)
+
+    until(lambda: began_again(world, identity), "the way back begins", 6)
+    ended = world.wait(identity)
+    assert ended["status"] == ("failed" if step == "build" else "rolled_back"), ended
+    assert world.fingerprint() == before
+
+
+def newest(world, process):
+    """Return the deployment that a process runs, once its journal is there."""
+    for path in (world.state / "apps" / world.name / "journal").glob("*.jsonl"):
+        if f'"pid":{process.pid},' in path.read_text():
+            return path.stem
+    return None
+
+
+def test_nothing_of_a_killed_deployment_goes_on(world_of_two):
+    world = world_of_two
+    identity = world.push(PUSHED["build"])
+    reach(world, identity, "build")
+
+    kill(process_of(world, identity))
+
+    world.wait(identity)
+    assert world.pids(f"SHEETANCHOR_DEPLOYMENT={identity}") == []
+
+
+LONG = {"health": {"timeout": 1, "stable_for": 1}}
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["healthy", "unhealthy"])
+def test_version_that_served_long_is_never_undone_by_itself(world, answers):
+    """Promise 6: the journal says that the switch was an hour ago."""
+    world.prepare()
+    world.start_redis()
+    world.cli("deploy", world.name, check=0)
+    world.fill()
+    world.commit({"release.json": release("two")})
+    deploying = world.start("deploy", world.name)
+    identity = until(lambda: newest(world, deploying), "the deploy begins", 20)
+    world.wait_for_step(identity, "health")
+    kill(deploying.pid)
+    deploying.wait()
+    until(lambda: world.version() == "two", "the new version answers")
+    assert world.post("/documents", b'{"name": "written through two"}')
+    world.an_hour_ago(identity)
+    if not answers:
+        world.compose("stop", "web")
+
+    world.start("worker")
+
+    ended = world.wait(identity)
+    assert ended["status"] == ("succeeded" if answers else "inconsistent"), ended
+    assert world.db.documents.count_documents({"name": "written through two"}) == 1
+    if not answers:
+        held = world.cli_json("status", world.name)
+        assert held["hold"]["kind"] == "inconsistent"

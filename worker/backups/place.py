@@ -1,0 +1,133 @@
+"""Puts uploads back, into the folder that is there: its inode is the bind mount's.
+
+The danger is to fail half-way, and to be led elsewhere. So all files that differ are
+first copied into a folder of ours at the top (same file system), hashed and synced;
+then each takes its place by a rename. Files are copied out of the backup and never
+linked: the app may write in place. Nothing follows a link below the top.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from worker.adapters import files
+from worker.adapters.files import closing
+from worker.adapters.files_tree import Tree
+from worker.backups.difference import FileChange, same_metadata, upload_changes
+from worker.backups.keep import as_stat
+from worker.backups.manifest import FileEntry
+from worker.backups.source import STAGING
+from worker.backups.text import size_text
+from worker.errors import RestoreError
+
+AT_ONCE = 8  # files synced at a time
+
+
+class Place:
+    """Restores one uploads folder; `kept` is what the backup holds of it."""
+
+    def __init__(
+        self, top: Path, root: str, kept: dict[str, FileEntry], report: Callable[[str], None]
+    ) -> None:
+        self._root = root
+        self._kept = kept
+        self._report = report
+        top.mkdir(parents=True, exist_ok=True)
+        self._live = Tree(top)
+        self._live.remove(STAGING)  # of a run that was killed
+        self._changes: list[FileChange] = []
+        self._staged: dict[str, str] = {}
+
+    def stage(self, backup: Tree) -> None:
+        """Copy what differs beside the live files, and prove that it arrived whole."""
+        found = self._live.scan(STAGING).entries
+        self._changes = upload_changes(found, self._live, self._kept, self._root)
+        wanted = [self._kept[change.path] for change in self._changes if change.what in _REPLACED]
+        copied = [entry for entry in wanted if entry.type != "dir"]
+        self._refuse_full_disk(sum(entry.size for entry in copied))
+        self._live.make_folder(STAGING)
+        for number, entry in enumerate(copied):
+            self._staged[entry.path] = f"{STAGING}/{number}"
+            self._copy(backup, entry, self._staged[entry.path])
+        regular = [self._staged[entry.path] for entry in copied if entry.type == "file"]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self._live.sync, regular))
+        if self._changes:
+            self._report(f"{self._root}: {len(copied):,} files staged")
+
+    def swap(self) -> None:
+        """Let what was staged take its place, and remove what the backup does not have."""
+        for change in self._changes:
+            if change.what == "new" or self._is_in_the_way(change):
+                self._live.remove(self._inner(change.path))
+        for change in self._changes:
+            if change.what in _REPLACED and self._kept[change.path].type == "dir":
+                self._make_folder(change.path)
+        for path, staged in self._staged.items():
+            self._live.swap_in(staged, self._inner(path))
+        self._live.remove(STAGING)
+        for change in self._changes:
+            if change.what == "metadata":
+                entry = self._kept[change.path]
+                self._live.set_metadata(self._inner(change.path), as_stat(entry))
+        self._finish_folders()
+
+    def discard(self) -> None:
+        """Remove what was staged."""
+        self._live.remove(STAGING)
+
+    def close(self) -> None:
+        """Close the folder."""
+        self._live.__exit__(None, None, None)
+
+    def _copy(self, backup: Tree, entry: FileEntry, staged: str) -> None:
+        if entry.type == "link":
+            self._live.make_link(staged, entry.target)
+        else:
+            with (
+                closing(backup.open(entry.path)) as source,
+                closing(self._live.create(staged)) as out,
+            ):
+                digest, _ = files.sha256(files.chunks(source), files.write_all(out))
+            if digest != entry.sha256:
+                raise RestoreError(
+                    f"{entry.path} was damaged while it was copied out of the backup.",
+                    remedy="Use another backup; nothing live was touched.",
+                )
+        self._live.set_metadata(staged, as_stat(entry))
+
+    def _is_in_the_way(self, change: FileChange) -> bool:
+        """Return whether the live thing of that name cannot just be renamed over."""
+        if change.what != "changed":
+            return False
+        live = self._live.stat(self._inner(change.path))
+        return "dir" in (live.type, self._kept[change.path].type)
+
+    def _make_folder(self, path: str) -> None:
+        if self._inner(path):
+            self._live.make_folder(self._inner(path))
+
+    def _finish_folders(self) -> None:
+        """Give folders their owner, mode and time, the inner ones first, and sync them."""
+        folders = [entry for entry in self._kept.values() if entry.type == "dir"]
+        for entry in reversed(folders):
+            inner = self._inner(entry.path)
+            live = self._live.stat(inner)
+            if not same_metadata(entry, live) or live.mtime_ns != entry.mtime_ns:
+                self._live.set_metadata(inner, as_stat(entry))
+            self._live.sync(inner)
+
+    def _refuse_full_disk(self, needed: int) -> None:
+        free = self._live.free_bytes()
+        if needed > free:
+            raise RestoreError(
+                f"{self._root} needs {size_text(needed)} beside the live files, and "
+                f"{size_text(free)} are free.",
+                remedy="Free some space; nothing live was touched.",
+            )
+
+    def _inner(self, path: str) -> str:
+        return path.removeprefix(f"uploads/{self._root}").lstrip("/")
+
+
+_REPLACED = ("missing", "changed")
