@@ -7,6 +7,12 @@ from worker.clock import SystemClock
 from worker.deployment import Deployment, Status, new_id, view
 from worker.journal import Journal, journals
 
+SHAPE = set(
+    "id app kind trigger by reason delivery requested_revision revision previous_revision"  # noqa: SIM905
+    " message author status queued_at started_at finished_at seconds steps backup"
+    " safety_backup outage_seconds error warnings superseded_by".split()
+)
+
 
 @pytest.fixture
 def deployment():
@@ -94,11 +100,7 @@ def test_view_has_the_documented_shape_and_follows_the_steps(journal, deployment
         ("halt", "way_back", "done"),
     ]
     assert ended["steps"][0]["facts"] == {}  # nested facts are the way back's own
-    assert set(ended) == set(
-        "id app kind trigger by reason delivery requested_revision revision previous_revision"
-        " message author status queued_at started_at finished_at seconds steps backup"
-        " safety_backup outage_seconds error warnings superseded_by".split()
-    )
+    assert set(ended) == SHAPE
 
 
 def test_journals_are_listed_oldest_first_and_know_their_end(tmp_path, journal):

@@ -4,6 +4,7 @@ Everything here can be left out, or run twice, and no deployment depends on it.
 It never touches what the running or the previous release needs.
 """
 
+import logging
 import shutil
 from typing import Any
 
@@ -12,8 +13,11 @@ from worker.backups import catalogue, retention
 from worker.clock import Clock
 from worker.config import App
 from worker.decisions import Decisions
+from worker.errors import StepError
 from worker.ledger import Ledger
 from worker.state import State
+
+log = logging.getLogger(__name__)
 
 
 def tidy(app: App, state: State, engine: Engine, clock: Clock) -> None:
@@ -48,7 +52,14 @@ def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:
             shutil.rmtree(folder)
     for tag in engine.tags(f"sheetanchor/{app.name}"):
         if not any(tag.rpartition(":")[2].startswith(f"{release}-") for release in kept):
-            engine.untag(tag)
+            _let_go(engine, tag)
+
+
+def _let_go(engine: Engine, tag: str) -> None:
+    try:
+        engine.untag(tag)
+    except StepError as error:  # somebody else's container uses the image
+        log.info("pin.kept", extra={"tag": tag, "why": error.message})
 
 
 def show(app: App, state: State, ledger: Ledger) -> None:

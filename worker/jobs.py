@@ -82,7 +82,7 @@ class Runner:
     def back_up(self, kind: str) -> Backup:
         """Make and verify a backup now. Needs the lock. Raises BackupError."""
         there = catalogue.backups(self.app.backup_dir, self.app.name)
-        mongo = open_mongo(self.app, self.state.scratch)
+        mongo, redact = open_mongo(self.app, self.state.scratch), redactor(self.app)
         made = make(
             data.source_of(self.app, mongo, self.clock),
             kind=kind,
@@ -91,7 +91,7 @@ class Runner:
             images={},
             why=f"a {kind} backup",
             previous=catalogue.newest_verified(there),
-            report=self.screen.line if self.screen else log.info,
+            report=lambda line: self.screen.line(redact(line)) if self.screen else None,
         )
         self._tidy()
         return made

@@ -14,13 +14,13 @@ from worker.decisions import DECISIVE
 from worker.deployment import Status
 from worker.errors import (
     CancelledError,
-    HealthError,
     HeldError,
     SheetanchorError,
     SkippedError,
     UnavailableError,
 )
 from worker.journal import Journal, Record
+from worker.release import Release
 from worker.steps import (
     backup,
     build,
@@ -79,6 +79,8 @@ class Pipeline:
         attempt = self._attempt
         try:
             for name in plan.steps(attempt.deployment.kind, attempt.deployment.options):
+                if name == "fence":
+                    fence.check(attempt)  # before its intent: nothing is stopped yet
                 self._step("deploy", name)
         except (SkippedError, HeldError) as error:
             return self._end(Status.SKIPPED, error=None, reason=str(error))
@@ -105,15 +107,16 @@ class Pipeline:
                     self._patiently(name)
                 if name == "halt" and "halt" not in done and self._served_long():
                     return self._inconsistent(error, "The new version had served for long.")
-        except SheetanchorError as failure:
+        except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
             return self._inconsistent(error, str(failure))
         return self._end(self._went_back(steps, cause), error=error)
 
     def finish(self) -> Status:
         """Note what runs now, then end: after the commit there is no way back."""
         attempt = self._attempt
-        if attempt.brings_release and attempt.new_release():
-            self._note_running()
+        release = attempt.new_release()
+        if attempt.brings_release and release:
+            self._note_running(release)
         return self._end(Status.SUCCEEDED, error=None)
 
     def _step(self, phase: str, name: str) -> None:
@@ -138,7 +141,7 @@ class Pipeline:
                 if clock.monotonic() > deadline:
                     raise
                 self._attempt.say(f"waiting: {error}")
-            except SheetanchorError as error:
+            except Exception as error:
                 tries += 1
                 if tries == TRIES:
                     raise
@@ -164,12 +167,11 @@ class Pipeline:
         attempt = self._attempt
         attempt.phase = "deploy"
         try:
-            target = attempt.new_release()
-            complaint = health.look(attempt, target, health.Watch()) if target else "it is gone"
-        except HealthError as failure:
-            complaint = failure.message
-        if complaint:
-            return self._inconsistent(error, f"The new version has served for long: {complaint}.")
+            if target := attempt.new_release():
+                health.wait_until_stable(attempt, target)
+        except SheetanchorError as failure:
+            why = f"The new version has served for long, and is not well: {failure.message}"
+            return self._inconsistent(error, why)
         attempt.say("the new version has served people for long and is well: it stays")
         self._record("deploy", "commit", "done", {"new_warnings": [error["message"]]})
         return self.finish()
@@ -186,7 +188,7 @@ class Pipeline:
         attempt.decisions.hold("inconsistent", by=None, at=now, reason=why, head=None)
         return self._end(Status.INCONSISTENT, error=both)
 
-    def _note_running(self) -> None:
+    def _note_running(self, release: Release) -> None:
         """Write what runs, and the hold of a roll-back or a pin. Can run twice."""
         attempt, now = self._attempt, rfc3339(self._attempt.clock.now())
         deployment, head = attempt.deployment, attempt.fact("preflight", "branch_head")
@@ -197,7 +199,7 @@ class Pipeline:
                 running={
                     "release": attempt.id,
                     "revision": revision,
-                    "previous_release": attempt.fact("preflight", "old_release"),
+                    "previous_release": release.previous,
                     "since": now,
                     "by": deployment.by,
                 }

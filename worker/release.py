@@ -18,13 +18,17 @@ from worker.errors import NotFoundError
 
 @dataclass(frozen=True)
 class Release:
-    """`images`: service -> [image name, image id]."""
+    """`images`: service -> (image name, image id).
+
+    `previous` is the release that ran before this revision was first deployed.
+    """
 
     id: str
     revision: str
     project: str
     folder: Path
     images: Mapping[str, tuple[str, str]]
+    previous: str | None = None
 
     @property
     def model_path(self) -> Path:
@@ -47,11 +51,17 @@ class Release:
                 f"Release {release} is not stored.", remedy="Name one that `history` shows."
             ) from error
         images = {service: (name, image) for service, (name, image) in stored["images"].items()}
-        return cls(release, stored["revision"], stored["project"], folder, images)
+        previous = stored["previous"]
+        return cls(release, stored["revision"], stored["project"], folder, images, previous)
 
     def store(self) -> None:
         """Write `images.json`, last: a folder without it is no release."""
-        stored = {"revision": self.revision, "project": self.project, "images": self.images}
+        stored = {
+            "revision": self.revision,
+            "project": self.project,
+            "images": self.images,
+            "previous": self.previous,
+        }
         durable.write(self.folder / "images.json", json.dumps(stored, indent=1).encode())
 
 

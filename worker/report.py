@@ -58,19 +58,23 @@ class Report:
         shown = view(self._deployment, self._journal.records())
         self._try(lambda ledger: ledger.publish(cleaned(shown, self._redact), self._deployment))
         if record["event"] != "end":
-            self.line(f"{record['phase']}.{record['step']} {record['event']}")
+            self._write(f"{record['phase']}.{record['step']} {record['event']}")
         if self._screen:
             self._screen.record(record)
 
     def line(self, text: str) -> None:
         """Write one line to the log, redacted, control characters escaped."""
+        clean = self._write(text)
+        if self._screen:
+            self._screen.line(clean)
+
+    def _write(self, text: str) -> str:
         clean = plain(self._redact(text))
         stamped = f"{rfc3339(self._clock.now())} {clean}"
         with os.fdopen(os.open(self._log, _APPEND, 0o600), "a") as file:
             file.write(stamped + "\n")
         self._try(lambda ledger: ledger.append_log(self._deployment.id, stamped))
-        if self._screen:
-            self._screen.line(clean)
+        return clean
 
     def _try(self, act: Callable[[Ledger], None]) -> None:
         if self._ledger is None or self._clock.monotonic() < self._ask_again:

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from worker.adapters.git import Checkout, Head
-from worker.errors import CommandError, StepError
+from worker.errors import CommandError, StepError, UnavailableError
 
 WHO = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
 
@@ -107,7 +107,7 @@ def test_branch_named_like_an_option_is_a_branch(clones):
     evil = f"--upload-pack=touch {canary}"
     for branch in (evil, "$(touch canary)"):
         bad = Checkout(clones / "checkout", branch, str(clones / "origin.git"))
-        with pytest.raises(CommandError):
+        with pytest.raises(UnavailableError):
             bad.fetch()
         with pytest.raises(CommandError):
             bad.revision(branch)
@@ -133,7 +133,7 @@ def test_hooks_and_fsmonitor_of_the_checkout_do_not_run(checkout, tmp_path):
 
 def test_other_protocols_than_the_clone_addresss_are_refused(clones):
     bad = Checkout(clones / "checkout", "main", "ext::sh -c touch% canary")
-    with pytest.raises(CommandError):
+    with pytest.raises(UnavailableError):
         bad.fetch()
 
 
@@ -176,3 +176,20 @@ def test_nothing_is_removed_through_a_symbolic_link(checkout, tmp_path):
     with pytest.raises(StepError, match="symbolic link"):
         checkout.move(old.revision, new, Head(new, old.ref), without=[])
     assert (outside / "x").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("thing", "thing/inner"), ("thing/inner", "thing")], ids=["grows", "shrinks"]
+)
+def test_file_and_folder_of_one_name_take_each_others_place(checkout, old, new):
+    """Each move twice: as after a kill."""
+    top, dev = checkout.directory, checkout.directory.parent / "dev"
+    before = put(dev, {old: "1"})
+    git(dev, "rm", "-r", "--quiet", "thing")
+    after = put(dev, {new: "2"})
+    checkout.fetch()
+    checkout.move(checkout.head().revision, before, Head(before, "refs/heads/main"), without=[])
+    for start, end, there in [(before, after, new)] * 2 + [(after, before, old)] * 2:
+        checkout.move(start, end, Head(end, "refs/heads/main"), without=[])
+        assert [p for p in top.glob("thing/**/*") if p.is_file()] == [top / there] * ("/" in there)
+        assert (top / there).is_file()

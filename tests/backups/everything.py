@@ -113,4 +113,8 @@ def _special(db):
     )
     db.cl_ttl.insert_one({"_id": FAR_FUTURE})
     db.create_collection("view", viewOn="messages", pipeline=[{"$match": {"n": {"$gt": 3}}}])
+    pipeline = [{"$match": {"text": {"$regex": "^h", "$options": "i"}, "n": {"$type": "int"}}}]
+    db.create_collection("view with operators", viewOn="messages", pipeline=pipeline)
+    db.create_collection("view with values", viewOn="types", pipeline=[{"$match": EVERY_TYPE}])
+    db.create_collection("choosy", validator={"a": {"$regex": "^x"}, "b": Regex("^y")})
     db.create_collection("view of view", viewOn="view", pipeline=[{"$sort": SON(b=1, a=1)}])

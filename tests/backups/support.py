@@ -112,7 +112,8 @@ def thynk_on(uri, checkout):
         env_file=env.name,
         data=Data(uploads=("backend/uploads",)),
     )
-    with MongoClient(uri) as client, Mongo.connect(uri, ("thynk",)) as mongo:
+    any_date = MongoClient(uri, datetime_conversion="DATETIME_AUTO")
+    with any_date as client, Mongo.connect(uri, ("thynk",)) as mongo:
         client.drop_database("thynk")
         source = Source(app=app, mongo=mongo, clock=SystemClock(), config_files=(env,))
         yield Thynk(client, mongo, source, checkout)
@@ -120,10 +121,16 @@ def thynk_on(uri, checkout):
 
 
 def fingerprint(db):
-    """Return all that must come back: hashes of the server's own, options and indexes."""
+    """Return all that must come back: hashes of the server's own, options and indexes.
+
+    Not through `list_collections`: it decodes with defaults that know no far dates.
+    """
     hashes = dict(db.command("dbHash")["collections"])
     hashes.pop("system.views", None)
-    listed = {each["name"]: each for each in db.list_collections()}
+    answer = db.command(
+        "listCollections", cursor={"batchSize": 1000}, codec_options=db.codec_options
+    )
+    listed = {each["name"]: each for each in answer["cursor"]["firstBatch"]}
     shape = {
         name: (each["type"], repr(each["options"]), each.get("idIndex"))
         for name, each in listed.items()
@@ -138,11 +145,7 @@ def fingerprint(db):
 
 
 def uuids(db):
-    return {
-        each["name"]: bytes(each["info"]["uuid"])
-        for each in db.list_collections()
-        if each["type"] == "collection"
-    }
+    return {name: bytes(uuid) for name, uuid in db.command("dbHash")["uuids"].items()}
 
 
 def tree(top):

@@ -316,3 +316,21 @@ def test_backups_are_listed_from_disk(cli, backup):
 
     assert [one["id"] for one in listed] == [backup.id]
     assert backup.id in cli("backups", cli.app).out
+
+
+def test_backup_is_made_now(cli, backup):
+    made = cli("backup", cli.app, "--json").json
+
+    assert made["kind"] == "manual"
+    assert made["verified_at"]
+    assert [one["id"] for one in cli("backups", cli.app, "--json").json["backups"]] == [
+        made["id"],
+        backup.id,
+    ]
+
+
+def test_status_works_without_docker(cli):
+    ran = cli("status", "shop", "--json", DOCKER_HOST="unix:///nonexistent/docker.sock")
+
+    assert ran.json["containers"] is None
+    assert "Docker did not answer" in ran.err

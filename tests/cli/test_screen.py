@@ -46,10 +46,10 @@ def test_live_view_does_not_read_markup():
     view = LiveView(console)
 
     view.record(record("build", "intent"))
-    view.line("[red]:bomb: step 1[/red]")
+    view.line("[red]:bomb: step 1[/red]\x1b[2J")
     console.print(view)
 
-    assert "build ... 0 s  [red]:bomb: step 1[/red]" in stream.getvalue()
+    assert "build ... 0 s  [red]:bomb: step 1[/red]\\x1b[2J" in stream.getvalue()
 
 
 def test_screen_is_plain_lines_where_there_is_no_terminal():

@@ -36,9 +36,17 @@ class Mongod:
         mongod = program("mongod", "SHEETANCHOR_MONGOD", ".cache/sheetanchor/mongod/bin/mongod")
         argv = [mongod, "--dbpath", str(home), "--port", str(self.port), "--quiet"]
         argv += ["--bind_ip", f"127.0.0.1,{BRIDGE}", "--wiredTigerCacheSizeGB", "0.5", *options]
-        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+        self.argv = argv
+        self.start()
         self.client = MongoClient("127.0.0.1", self.port, directConnection=True)
         self.client.admin.command("ping")
+
+    def start(self):
+        self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
 
     def close(self):
         self.client.close()

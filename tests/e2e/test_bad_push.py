@@ -1,6 +1,7 @@
 import threading
 import time
 
+import docker
 import pytest
 
 from tests.e2e.world import release
@@ -32,8 +33,6 @@ class Probe:
 
 
 def tags(world):
-    import docker
-
     client = docker.from_env()
     try:
         return client.images.get(f"{world.name}-web").id

@@ -3,7 +3,6 @@ import threading
 import time
 
 import bson
-import pytest
 
 from tests.e2e.world import release, until
 
@@ -65,14 +64,14 @@ time.sleep(%s)
 
 
 def busy(world):
-    found = world.db.client.admin.command("currentOp", {"ns": f"{world.name}.big"})
-    return any(op.get("op") in ("update", "command") for op in found["inprog"])
+    found = world.db.client.admin.command({"currentOp": 1, "ns": f"{world.name}.big"})
+    return bool(found["inprog"])
 
 
 def test_update_of_the_old_version_in_flight_at_the_fence_is_kept_whole(world):
     world.commit({"migration.py": LONG_UPDATE % ("cron", 0)})
     world.prepare()
-    world.db.big.insert_many([{"n": n} for n in range(40_000)])
+    world.db.big.insert_many([{"n": n} for n in range(4_000)])
     world.up()
     world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
     until(lambda: not busy(world), "the first update is over")
@@ -87,16 +86,21 @@ def test_update_of_the_old_version_in_flight_at_the_fence_is_kept_whole(world):
 
     assert ended["status"] == "rolled_back", ended
     until(lambda: not busy(world), "no update runs")
-    assert world.db.big.count_documents({"by": "cron"}) == 40_000
+    assert world.db.big.count_documents({"by": "cron"}) == 4_000
 
 
 def test_migration_in_flight_when_it_is_stopped_leaves_nothing_behind(running):
-    running.db.big.insert_many([{"n": n} for n in range(40_000)])
+    running.db.big.insert_many([{"n": n} for n in range(4_000)])
     before = running.fingerprint()
-    dying = LONG_UPDATE % ("migration", 1.5)
+    dying = LONG_UPDATE % ("migration", 1.5) + "\nimport os; os._exit(1)\n"
 
     ended = running.wait(
-        running.push({"release.json": release("two", mode="exits"), "migration.py": dying + "\nimport os; os._exit(1)\n"})
+        running.push(
+            {
+                "release.json": release("two", mode="exits"),
+                "migration.py": dying + "\nimport os; os._exit(1)\n",
+            }
+        )
     )
 
     assert ended["status"] == "rolled_back", ended
@@ -137,11 +141,12 @@ def test_only_what_differs_is_read_linked_and_restored(running):
     assert paths[0].stat().st_ino == paths[1].stat().st_ino
 
 
-SHRINKS = "keep = db.%s.count_documents({}) // 2\nfor d in list(db.%s.find().limit(keep)): db.%s.delete_one({'_id': d['_id']})\n"
-
-
 def shrinking(name):
-    return SHRINKS % (name, name, name)
+    """Return a migration that loses half of a collection."""
+    return (
+        f"keep = db.{name}.count_documents({{}}) // 2\n"
+        f"for d in list(db.{name}.find().limit(keep)): db.{name}.delete_one({{'_id': d['_id']}})\n"
+    )
 
 
 def test_half_lost_collection_trips_the_wire(running):

@@ -21,10 +21,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.e2e import fingerprint
+from worker.adapters.compose import binary
+from worker.clock import SystemClock
+from worker.deployment import view
+from worker.journal import Journal
 
 HERE = Path(__file__).parent
 TOP = HERE.parent.parent
-FINAL = "succeeded failed rolled_back inconsistent superseded skipped cancelled".split()
+FINAL = ["succeeded", "failed", "rolled_back", "inconsistent", "superseded", "skipped", "cancelled"]
 WHO = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -158,7 +162,9 @@ class World:
             f"apps.{self.name}.backup": {"dir": "backups", **self.tables["backup"]},
             f"apps.{self.name}.health": health,
         }
-        self.config.write_text("\n".join(f"[{name}]\n{toml(table)}" for name, table in tables.items()))
+        self.config.write_text(
+            "\n".join(f"[{name}]\n{toml(table)}" for name, table in tables.items())
+        )
 
     def prepare(self):
         """Clone the checkout and write the env file, as a person does once."""
@@ -211,7 +217,9 @@ class World:
         self.processes.append(self.redis)
         until(socket_.exists, "Redis listens")
         self.config.write_text(
-            self.config.read_text().replace("[server]\n", f'[server]\nredis_url = "unix://{socket_}"\n')
+            self.config.read_text().replace(
+                "[server]\n", f'[server]\nredis_url = "unix://{socket_}"\n'
+            )
         )
 
     def an_hour_ago(self, identity):
@@ -236,7 +244,9 @@ class World:
             command, cwd=TOP, text=True, capture_output=True, timeout=180, check=False, **options
         )
         if check is not None:
-            assert done.returncode == check, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+            assert done.returncode == check, (
+                f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def cli_json(self, *argv, check=0):
@@ -272,10 +282,6 @@ class World:
 
     def deployment(self, identity):
         """Return a deployment from its journal on disk; None when it has none yet."""
-        from worker.clock import SystemClock
-        from worker.deployment import view
-        from worker.journal import Journal
-
         path = self.state / "apps" / self.name / "journal" / f"{identity}.jsonl"
         journal = Journal(path, SystemClock())
         records = journal.records()
@@ -342,8 +348,6 @@ class World:
         return [json.loads(path.read_text()) | {"path": path.parent} for path in found]
 
     def compose(self, *argv):
-        from worker.adapters.compose import binary
-
         command = [binary(), "--env-file", ".env.production", *argv]
         env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "COMPOSE_BAKE": "false"}
         return subprocess.run(

@@ -116,10 +116,10 @@ def render(
 
     `directory` is the project directory. Only the environment given to Compose
     by `env_file` is interpolated. A `$` in a value is written `$$`, so the model
-    is valid input again. Raises CommandError with Compose's own words.
+    is valid input again. Raises GuardError with Compose's own words.
     """
     argv = _source(directory, compose_files, env_file, project)
-    return _model(_compose([*argv, "config", "--format", "json"], directory, RENDER, mark))
+    return _config([*argv, "config", "--format", "json"], directory, mark)
 
 
 def service_env_files(
@@ -128,7 +128,7 @@ def service_env_files(
     """Return the `env_file:` paths that the services name, whether there or not."""
     argv = _source(directory, compose_files, env_file, None)
     argv += ["config", "--no-env-resolution", "--format", "json"]
-    model = _model(_compose(argv, directory, RENDER, None))
+    model = _config(argv, directory, None)
     named = [
         Path(entry["path"] if isinstance(entry, dict) else entry)
         for service in model.get("services", {}).values()
@@ -176,11 +176,27 @@ def _source(
     return argv + (["-p", project] if project else [])
 
 
+def _config(argv: Sequence[str], directory: Path, mark: str | None) -> Model:
+    """Return the model of the files in a folder; say in Compose's words what it refuses."""
+    try:
+        return _model(_compose(argv, directory, RENDER, mark))
+    except CommandError as error:
+        said = error.tail.replace(f"{directory}/", "").strip()
+        raise GuardError(
+            f"Compose could not read the Compose files: {said or error.message}",
+            remedy="Mend them and push; `docker compose config` shows what Compose reads.",
+        ) from error
+
+
 def _compose(
     argv: Sequence[str], cwd: Path, timeout: float, mark: str | None, on_line: Line | None = None
 ) -> str:
+    def tell(line: str) -> None:
+        if on_line and "COMPOSE_BAKE" not in line:  # our own setting, which Compose deplores
+            on_line(line)
+
     return process.run(
-        [binary(), *argv], cwd=cwd, timeout=timeout, env=_environment(), mark=mark, on_line=on_line
+        [binary(), *argv], cwd=cwd, timeout=timeout, env=_environment(), mark=mark, on_line=tell
     )
 
 

@@ -12,13 +12,13 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.adapters import process
 from worker.adapters.process import User
-from worker.errors import CommandError, GuardError, StepError
+from worker.errors import CommandError, GuardError, StepError, UnavailableError
 
 LOCAL = 60.0  # seconds, for a command that needs no network
 REMOTE = 300.0  # seconds, for a fetch
@@ -59,29 +59,40 @@ class Checkout:
         return (self.directory / ".git").exists()
 
     def clone(self) -> None:
-        """Make the checkout from `clone_url`, whole or not at all."""
+        """Make the checkout from `clone_url`, whole or not at all.
+
+        Raises GuardError when it cannot be made there, UnavailableError for the remote.
+        """
         if self.clone_url is None:
             raise GuardError(
                 f"There is no checkout at {self.directory}.",
                 remedy="Clone the repository there, or set clone_url.",
+            )
+        if self.directory.exists() and any(self.directory.iterdir()):
+            raise GuardError(
+                f"{self.directory} is there, but is no Git repository.",
+                remedy="Move it away, or mend checkout in sheetanchor.toml.",
             )
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         partial = self.directory.with_name(f".{self.directory.name}.partial")
         if partial.exists():
             shutil.rmtree(partial)
         argv = ["clone", "--quiet", "--branch", self.branch, "--", self.clone_url, str(partial)]
-        self._run(argv, timeout=CLONE, cwd=self.directory.parent)
+        self._ask_remote(argv, self.clone_url, timeout=CLONE, cwd=self.directory.parent)
         if self.directory.exists():
             self.directory.rmdir()
         partial.rename(self.directory)
 
     def fetch(self) -> str:
-        """Bring the branch from the remote; return its head. Nothing else moves."""
+        """Bring the branch from the remote; return its head. Nothing else moves.
+
+        Raises UnavailableError when the remote does not give it.
+        """
         url = self.clone_url or "origin"
         kept = f"refs/sheetanchor/remote/{self.branch}"
         wanted = f"+refs/heads/{self.branch}:{kept}"
         argv = ["fetch", "--quiet", "--no-tags", "--force", "--end-of-options", url, wanted]
-        self._run(argv, timeout=REMOTE)
+        self._ask_remote(argv, self.clone_url or self._origin(), timeout=REMOTE)
         return self.revision(kept)
 
     def revision(self, name: str) -> str:
@@ -174,7 +185,7 @@ class Checkout:
             written = [path for path, status in paths.items() if status != "D"]
             for some in _chunks(written):
                 index.run(["checkout-index", "--force", "--", *some])
-        for path in (path for path, status in paths.items() if status == "D"):
+        for path in _left_over(paths, written):
             self._remove(path)
         self._set_head(head)
         return sorted(paths)
@@ -226,6 +237,25 @@ class Checkout:
                 folder.rmdir()
             except OSError:
                 return
+
+    def _ask_remote(
+        self, argv: Sequence[str], url: str, *, timeout: float, cwd: Path | None = None
+    ) -> None:
+        """Run what needs the remote; say what a person can do when it fails."""
+        try:
+            self._run(argv, timeout=timeout, cwd=cwd)
+        except CommandError as error:
+            shown = re.sub(r"//[^/@]*@", "//***@", url)
+            said = " ".join(error.tail.split()).replace(url, shown) or error.message
+            if re.search(r"couldn't find remote ref|Remote branch .* not found", said):
+                raise UnavailableError(
+                    f"The remote {shown} has no branch {self.branch}.",
+                    remedy="Push it, or mend branch in sheetanchor.toml.",
+                ) from error
+            raise UnavailableError(
+                f"The branch {self.branch} could not be fetched from {shown}. Git said: {said}",
+                remedy="Mend clone_url, or see that the remote is up and lets this host read it.",
+            ) from error
 
     def _index(self, name: str) -> "_Index":
         return _Index(self, self._git_dir / f"sheetanchor-index-{name}")
@@ -313,6 +343,16 @@ def _environment(index: Path | None) -> dict[str, str]:
 
 def _excluded(paths: Iterable[str]) -> list[str]:
     return [f":(exclude,literal,top){path.rstrip('/')}" for path in paths]
+
+
+def _left_over(paths: Mapping[str, str], written: Sequence[str]) -> list[str]:
+    """Return the deleted paths that stay behind when the others are written.
+
+    Where a file becomes a folder, or a folder a file, `checkout-index` makes room itself.
+    """
+    above = {str(folder) for path in written for folder in Path(path).parents}
+    deleted = [path for path, status in paths.items() if status == "D" and path not in above]
+    return [path for path in deleted if not {*map(str, Path(path).parents)} & {*written}]
 
 
 def _between(path: Path, top: Path) -> Iterable[Path]:

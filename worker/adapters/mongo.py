@@ -20,13 +20,13 @@ from pymongo.database import Database
 from worker.adapters import mongo_guards, mongo_operations
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import ORDERED
+from worker.adapters.mongo_listing import described, listed
 from worker.adapters.mongo_server import (
     OURS,
     Collection,
     Operation,
     Reading,
     Server,
-    collection_of,
     reading_of,
     server_of,
 )
@@ -35,6 +35,7 @@ from worker.adapters.mongo_writer import Writer
 from worker.errors import GuardError
 
 APP_NAME = "sheetanchor"
+FOUND_WITHIN = 5_000  # milliseconds, a server that takes the connection
 ANSWERS_WITHIN = 120_000  # milliseconds, of a read
 BUILDS_WITHIN = 3_600_000  # milliseconds, of an index build of a big collection
 BATCH = 5_000  # documents; measured best (facts/backup.md A1)
@@ -111,22 +112,18 @@ class Mongo:
         """Return the collections and views by name, without ours and MongoDB's own."""
         with self.translated(f"list the collections of {database}"):
             opened = self._database(database)
-            found = []
-            for listed in opened.list_collections():
-                name = listed["name"]
-                if name in NOT_OUR_DATA or name.startswith((OURS, "system.buckets.")):
-                    continue
-                view = listed.get("type", "collection") != "collection"
-                indexes = [] if view else list(opened[name].list_indexes())
-                found.append(collection_of(database, listed, indexes))
+            found = [
+                described(opened, each)
+                for each in listed(opened)
+                if each["name"] not in NOT_OUR_DATA
+                and not each["name"].startswith((OURS, "system.buckets."))
+            ]
         return sorted(found, key=lambda collection: collection.name)
 
     def left_out(self, database: str) -> list[str]:
         """Return the names of system collections that hold data and cannot be restored."""
         with self.translated(f"look into {database}"):
             opened = self._database(database)
-            if not opened.list_collection_names(filter={"name": "system.js"}):
-                return []
             return ["system.js"] if opened["system.js"].find_one({}, {"_id": 1}) else []
 
     def reading(self, collection: Collection) -> Reading:
@@ -136,8 +133,8 @@ class Mongo:
             opened = self._database(collection.database)
             stats = opened.command("collStats", collection.name)
             # The name may stand for another collection by now: ask after counting.
-            listed = list(opened.list_collections(filter={"name": collection.name}))
-        uuid = listed[0].get("info", {}).get("uuid") if listed else None
+            found = list(listed(opened, collection.name))
+        uuid = found[0].get("info", {}).get("uuid") if found else None
         return reading_of(stats, bytes(uuid).hex() if uuid is not None else "", process)
 
     def raw_batches(self, collection: Collection) -> Iterator[bytes]:
@@ -196,8 +193,8 @@ def _client(uri: str, milliseconds: int) -> Client:
         host_uri(uri),
         document_class=SON,
         appname=APP_NAME,
-        serverSelectionTimeoutMS=5_000,
-        connectTimeoutMS=5_000,
+        serverSelectionTimeoutMS=FOUND_WITHIN,
+        connectTimeoutMS=FOUND_WITHIN,
         socketTimeoutMS=milliseconds,
         readPreference="primary",
         readConcernLevel="local",

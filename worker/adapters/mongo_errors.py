@@ -40,6 +40,7 @@ class Translator:
     def words(self, error: Exception) -> str:
         """Return the error's message, short and without secrets."""
         text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
+        text = text.partition(" (configured timeouts:")[0]
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text[:LONGEST]

@@ -25,6 +25,15 @@ _OPTIONS: JSONOptions = CANONICAL_JSON_OPTIONS.with_options(
 )
 ORDERED: CodecOptions[SON[str, Any]] = CodecOptions(document_class=SON, datetime_conversion=_DATES)
 
+# How canonical extended JSON writes what JSON has no word for: exactly these keys together.
+_WRAPPED = {
+    *(frozenset([f"$number{kind}"]) for kind in ("Int", "Long", "Double", "Decimal")),
+    *(frozenset([f"${kind}"]) for kind in ("binary", "code", "date", "dbPointer", "maxKey")),
+    *(frozenset([f"${kind}"]) for kind in ("minKey", "oid", "regularExpression", "symbol")),
+    *(frozenset([f"${kind}"]) for kind in ("timestamp", "undefined", "uuid")),
+    frozenset(["$code", "$scope"]),
+}
+
 LONGEST_NAME = 238  # mongodump's limits: common/util and mongodump/prepare.go:208-217
 KEPT_OF_A_LONG_NAME = 208
 
@@ -45,8 +54,17 @@ def to_json(document: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """Return the BSON value that `to_json` wrote; documents are ordered SONs."""
-    return json_util.loads(json.dumps(value), json_options=_OPTIONS)
+    """Return the BSON value that `to_json` wrote; documents are ordered SONs.
+
+    Not `json_util.loads`: that takes a query's `{"$regex": "^a"}` for a regular
+    expression, and a view or validator with it would come back as another.
+    """
+    if isinstance(value, list):
+        return [from_json(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    inner = SON((key, from_json(each)) for key, each in value.items())
+    return json_util.object_hook(inner, _OPTIONS) if frozenset(value) in _WRAPPED else inner
 
 
 def metadata(name: str, kind: str, options: Json, indexes: list[Json], uuid: str) -> bytes:

@@ -13,7 +13,8 @@ from pymongo.database import Database
 
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import Json, from_json
-from worker.adapters.mongo_server import OURS, Collection, collection_of
+from worker.adapters.mongo_listing import described, listed
+from worker.adapters.mongo_server import OURS, Collection
 from worker.errors import RestoreError
 
 MAJORITY = {"w": "majority", "j": True, "wtimeout": 120_000}  # milliseconds
@@ -30,11 +31,8 @@ class Writer:
     def collection(self, name: str) -> Collection | None:
         """Return a collection with its indexes, ours too, or None."""
         with self._translated(f"look at {self.name}.{name}", RestoreError):
-            for listed in self._database.list_collections(filter={"name": name}):
-                plain = listed.get("type", "collection") == "collection"
-                indexes = list(self._database[name].list_indexes()) if plain else []
-                return collection_of(self.name, listed, indexes)
-        return None
+            found = next(listed(self._database, name), None)
+            return described(self._database, found) if found else None
 
     def create(self, name: str, options: Json, id_index: Json | None = None) -> None:
         """Create a collection, or a view, with options in canonical extended JSON."""
@@ -102,7 +100,8 @@ class Writer:
     def is_empty(self) -> bool:
         """Return whether the database has no collection and no view."""
         with self._translated(f"look into {self.name}", RestoreError):
-            return not self._database.list_collection_names()
+            names = self._database.list_collection_names()
+        return all(name.startswith("system.") for name in names)
 
     def _run(self, command: SON[str, Any], doing: str) -> None:
         with self._translated(doing, RestoreError):

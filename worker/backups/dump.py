@@ -36,6 +36,7 @@ class Dump:
         self._links = links
         self._clock = clock
         self._report = report
+        self._settling = proof.Settling(mongo, clock)
 
     def run(self) -> dict[str, dict[str, CollectionEntry]]:
         """Return what was written, by database and name. Raises BackupError."""
@@ -77,7 +78,7 @@ class Dump:
             return entry
         moment = proof.now(self._clock)
         reading = self._mongo.reading(collection)
-        settled = proof.settle(self._mongo, self._clock)  # after the reading, before the data
+        settled = self._settling.wait()  # after the reading, before the data
         entry = _counted(entry, reading, moment, settled=settled)
         previous = self._previous(collection)
         if previous and proof.unchanged(previous, collection, reading, moment):

@@ -82,8 +82,9 @@ def estimate(source: Source) -> int:
 def _made(order: Order, previous: Backup | None) -> Backup:
     folder = order.source.app.backup_dir
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    links = Links(previous.manifest(), previous.path) if previous else Links()
-    damaged: list[Fault] = []
+    if order.source.mongo:
+        order.source.mongo.refuse_unsupported()
+    links, damaged = _links(previous)
     while True:
         partial = _new_partial(folder, order.source)
         try:
@@ -97,6 +98,16 @@ def _made(order: Order, previous: Backup | None) -> Backup:
             _discard(partial)
             raise
         _discard(partial)
+
+
+def _links(previous: Backup | None) -> tuple[Links, list[Fault]]:
+    """Return what may be linked to; a damaged earlier backup is no reason to make none."""
+    if previous is None:
+        return Links(), []
+    try:
+        return Links(previous.manifest(), previous.path), []
+    except BackupError as error:
+        return Links(), [Fault(manifests.NAME, f"cannot be used ({error.message})")]
 
 
 def _new_partial(folder: Path, source: Source) -> Path:
@@ -118,7 +129,7 @@ def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]
     source, mongo, clock = order.source, order.source.mongo, order.source.clock
     begun = clock.now()
     opening = proof.readings(mongo) if mongo else {}
-    settled = proof.settle(mongo, clock) if mongo else True
+    settled = proof.Settling(mongo, clock).wait() if mongo else True
     databases = Dump(mongo, partial, links, clock, order.report).run() if mongo else {}
     keep = Keep(source, partial, links, order.report)
     kept = keep.run()

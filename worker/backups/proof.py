@@ -115,17 +115,30 @@ def why_not_one_moment(
     return ""
 
 
-def settle(mongo: Mongo, clock: Clock) -> bool:
-    """Wait for the writes that are under way now to end; return whether they did.
+class Settling:
+    """Waits for writes to end, in the course of one backup."""
 
-    Later ones do not matter: they count after the reading that was taken before this.
-    """
-    awaited = {operation.key for operation in mongo.operations(settling=True)}
-    end = clock.monotonic() + SETTLES_WITHIN
-    while awaited and clock.monotonic() < end:
-        clock.sleep(LOOKS_EVERY)
-        awaited &= {operation.key for operation in mongo.operations(settling=True)}
-    return not awaited
+    def __init__(self, mongo: Mongo, clock: Clock) -> None:
+        self._mongo = mongo
+        self._clock = clock
+        self._stuck: set[str] = set()
+
+    def wait(self) -> bool:
+        """Wait for the writes that are under way now to end; return whether they did.
+
+        Later ones do not matter: they count after the reading that was taken before
+        this. What did not end in time once is not waited for again.
+        """
+        awaited = self._under_way()
+        end = self._clock.monotonic() + SETTLES_WITHIN
+        while awaited - self._stuck and self._clock.monotonic() < end:
+            self._clock.sleep(LOOKS_EVERY)
+            awaited &= self._under_way()
+        self._stuck |= awaited
+        return not awaited
+
+    def _under_way(self) -> set[str]:
+        return {operation.key for operation in self._mongo.operations(settling=True)}
 
 
 def _moved(before: Reading, after: Reading) -> bool:

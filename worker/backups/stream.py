@@ -6,9 +6,11 @@ and the reader checks the gzip member's end and each document's length prefix.
 """
 
 import hashlib
+import struct
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import cast
@@ -22,6 +24,7 @@ GZIP = 31  # zlib's window bits that stand for a gzip header and trailer
 AHEAD = 4  # batches; one thread reads while another compresses
 SMALLEST_DOCUMENT = 5  # bytes
 LARGEST_DOCUMENT = 48 << 20  # bytes; MongoDB's own limit is 16 MB and a little
+_LENGTH = struct.Struct("<i").unpack_from
 # Typed as an instance in isal's stubs.
 _TORN = cast(type[Exception], isal_zlib.error)
 LOOKS_EVERY = 0.1  # seconds, at whether the other thread still wants something
@@ -45,7 +48,7 @@ def write(batches: Iterable[bytes], descriptor: int) -> Written:
     documents = size = file_size = 0
     with closing(_read_ahead(batches)) as read:
         for batch in read:
-            documents += sum(map(len, split([batch])))
+            documents += count([batch])
             raw.update(batch)
             size += len(batch)
             file_size += _emit(compressor.compress(batch), packed, out)
@@ -77,15 +80,13 @@ def unpacked(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 def split(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Yield the documents, in lists. Raises BackupError for one that is torn."""
-    rest = b""
-    for part in parts:
-        whole = rest + part if rest else part
-        documents, end = _documents(whole)
-        rest = whole[end:]
-        if documents:
-            yield documents
-    if rest:
-        raise _broken(f"ends inside a document, {len(rest)} bytes after its begin")
+    for whole, ends in _framed(parts):
+        yield [whole[begin:end] for begin, end in pairwise([0, *ends])]
+
+
+def count(parts: Iterable[bytes]) -> int:
+    """Return how many documents there are. Raises BackupError for one that is torn."""
+    return sum(len(ends) for _, ends in _framed(parts))
 
 
 def measure(batches: Iterable[bytes]) -> tuple[int, int, str]:
@@ -106,23 +107,36 @@ def examine(parts: Iterable[bytes]) -> tuple[int, int, str]:
             size += len(part)
             yield part
 
-    documents = sum(map(len, split(seen())))
+    documents = count(seen())
     return documents, size, digest.hexdigest()
 
 
-def _documents(whole: bytes) -> tuple[list[bytes], int]:
-    found, at, size = [], 0, len(whole)
-    while at + 4 <= size:
-        length = int.from_bytes(whole[at : at + 4], "little")
+def _framed(parts: Iterable[bytes]) -> Iterator[tuple[bytes, list[int]]]:
+    """Yield bytes that begin with a document, and where each document in them ends."""
+    rest = b""
+    for part in parts:
+        whole = rest + part if rest else part
+        ends = _ends(whole)
+        rest = whole[ends[-1] :] if ends else whole
+        if ends:
+            yield whole, ends
+    if rest:
+        raise _broken(f"ends inside a document, {len(rest)} bytes after its begin")
+
+
+def _ends(whole: bytes) -> list[int]:
+    found, end, size = [], 0, len(whole)
+    while end + 4 <= size:
+        (length,) = _LENGTH(whole, end)
         if not SMALLEST_DOCUMENT <= length <= LARGEST_DOCUMENT:
             raise _broken(f"holds a document of {length} bytes")
-        if at + length > size:
+        end += length
+        if end > size:
             break
-        if whole[at + length - 1]:
+        if whole[end - 1]:
             raise _broken("holds a document that does not end with a zero byte")
-        found.append(whole[at : at + length])
-        at += length
-    return found, at
+        found.append(end)
+    return found
 
 
 def _emit(packed: bytes, digest: "hashlib._Hash", out: files.Sink) -> int:

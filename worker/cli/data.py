@@ -25,16 +25,8 @@ def backup(session: Session, app: str) -> None:
         made = runner.back_up("manual")
     for warning in made.warnings:
         output.tell(f"warning: {warning}")
-    value = {
-        "app": app,
-        "id": made.id,
-        "path": str(made.path),
-        "bytes": made.bytes,
-        "warnings": list(made.warnings),
-    }
-    session.answer(
-        value, [f"Backup {made.id}: {made.bytes} bytes, verified", f"  {made.path}"]
-    )
+    lines = [f"Backup {made.id}: {made.bytes} bytes, verified", f"  {made.path}"]
+    session.answer(made.summary(), lines)
 
 
 @click.command(cls=Command)

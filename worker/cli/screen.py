@@ -1,7 +1,6 @@
 """Where a person watches a deployment: a live view on a terminal, lines elsewhere.
 
-All on standard error. `Report` has escaped and redacted each line of the log;
-no text is ever read as rich's markup.
+All on standard error. Text is escaped here too, and never read as rich's markup.
 """
 
 import re
@@ -62,7 +61,7 @@ class LiveView:
     def line(self, text: str) -> None:
         """Show a line of the log until the next one."""
         if not _ECHO.match(text):
-            self._last = text
+            self._last = plain(text)
 
     def __rich__(self) -> Text:
         """Return what is drawn, several times a second."""

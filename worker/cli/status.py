@@ -7,7 +7,7 @@ import click
 from worker import aftermath, operations
 from worker.adapters.engine import Container, Engine
 from worker.backups import catalogue
-from worker.cli import past, running, text
+from worker.cli import output, past, running, text
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
 from worker.config import App
@@ -40,10 +40,11 @@ def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
 
 
 def _containers(app: App, state: State) -> list[dict[str, Any]] | None:
-    """Return the containers; None when Docker does not answer."""
+    """Return the containers; None, and a warning, when they cannot be told."""
     try:
         return [shown(one) for one in operations.containers(app, state, Engine())]
-    except (UnavailableError, StepError):
+    except (UnavailableError, StepError) as error:
+        output.tell(f"warning: {error}")
         return None
 
 

@@ -87,7 +87,7 @@ def app(one: View) -> list[str]:
 def containers(there: Iterable[View] | None) -> list[str]:
     """Return one line a container."""
     if there is None:
-        return ["containers: Docker does not answer"]
+        return ["containers: unknown"]
     rows = [(f"  {one['name']}", one["status"], one["health"], one["image"]) for one in there]
     return ["containers:" if rows else "containers: none", *table(rows)]
 

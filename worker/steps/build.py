@@ -1,5 +1,6 @@
 """Makes the new images while the old containers serve. Tags move; containers do not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from worker.adapters.engine import Engine
@@ -21,10 +22,19 @@ def run(attempt: Attempt) -> Facts:
     if not _again(attempt, names):
         _build(attempt, folder / BUILD_MODEL)
     images = {service: (name, _needed(attempt.engine, name)) for service, name in names.items()}
-    release = Release(release.id, release.revision, project, folder, images)
+    release = replace(release, images=images, previous=_previous(attempt, release, old))
     pin(attempt, release)
     release.store()
     return {"images": {service: image for service, (_, image) in images.items()}}
+
+
+def _previous(attempt: Attempt, new: Release, old: Release | None) -> str | None:
+    """Return what a later rollback goes to: what ran before this revision came first."""
+    if attempt.deployment.kind == "rollback":
+        return preflight.rollback_target(attempt).previous
+    if old and old.revision == new.revision:
+        return old.previous
+    return old.id if old else None
 
 
 def pin(attempt: Attempt, release: Release) -> None:

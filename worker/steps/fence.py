@@ -18,7 +18,6 @@ def run(attempt: Attempt) -> Facts:
     if attempt.app.backup.consistency == "live":
         made = data.back_up(attempt, "fence", previous=first)
         return {"backup": made.id, "stopped_at": None}
-    _not_too_long(attempt, limit)
     began = attempt.clock.monotonic()
     stopped_at = rfc3339(attempt.clock.now())
     quiet.stop(attempt, attempt.containers)
@@ -30,8 +29,11 @@ def run(attempt: Attempt) -> Facts:
     return {"backup": made.id, "stopped_at": stopped_at, "operations_waited_for": waited}
 
 
-def _not_too_long(attempt: Attempt, limit: float) -> None:
-    """Refuse before the stop when the backup will take longer than `max_pause`."""
+def check(attempt: Attempt) -> None:
+    """Refuse, before anything is stopped, when the backup will take longer than `max_pause`."""
+    limit = attempt.app.backup.max_pause
+    if attempt.app.backup.consistency == "live":
+        return
     expected = data.expected_seconds(attempt)
     if expected > limit:
         raise GuardError(

@@ -48,12 +48,27 @@ def _nothing_in_the_way(attempt: Attempt, changed: Mapping[str, str]) -> None:
     """Refuse when a file that Git does not know stands where the revision adds one."""
     top = attempt.app.checkout
     for path, status in changed.items():
-        here = top / path
-        if status == "A" and (here.is_symlink() or here.is_file()):
+        standing = _in_the_way(top, path, changed) if status == "A" else None
+        if standing:
             raise GuardError(
-                f"The untracked file {path} in the checkout is in the way of the revision's.",
-                remedy=f"Move {here} away, or commit it.",
+                f"The untracked file {standing} in the checkout is in the way of the"
+                f" revision's {path}.",
+                remedy=f"Move {top / standing} away, or commit it.",
             )
+
+
+def _in_the_way(top: Path, path: str, changed: Mapping[str, str]) -> str | None:
+    """Return the file that Git would delete, unasked, to make room for this one."""
+    if _is_file(top / path):
+        return path
+    above = (str(folder) for folder in [*Path(path).parents][:-1])
+    below = (str(inside.relative_to(top)) for inside in (top / path).rglob("*"))
+    unknown = (one for one in (*above, *below) if one not in changed)
+    return next((one for one in unknown if _is_file(top / one)), None)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
 
 
 def model(attempt: Attempt, new: Mapping[str, Any]) -> None:

@@ -35,6 +35,14 @@ def run(attempt: Attempt) -> Facts:
     target = attempt.target()
     if target is None:
         return {}
+    facts = wait_until_stable(attempt, target)
+    if not attempt.going_back:
+        tripwire.check(attempt)
+    return facts
+
+
+def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
+    """Return when the release was well for `stable_for` seconds on end. Raises HealthError."""
     health, clock = attempt.app.health, attempt.clock
     budget = max([one.health_budget for one in attempt.containers], default=0.0)
     began = clock.monotonic()
@@ -49,8 +57,6 @@ def run(attempt: Attempt) -> Facts:
         elif calm_since is None:
             calm_since = clock.monotonic()
         elif clock.monotonic() - calm_since >= health.stable_for:
-            if not attempt.going_back:
-                tripwire.check(attempt)
             return {"stable_after": round(calm_since - began, 1)}
         clock.sleep(POLL)
     raise HealthError(

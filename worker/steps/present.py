@@ -6,6 +6,7 @@ with. The image ids are the containers' own: a tag may have moved since.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from worker import durable
 from worker.adapters import compose
@@ -103,6 +104,6 @@ def _with_images_of(attempt: Attempt, found: Release, containers: list[Container
     if folder != found.folder:
         folder.mkdir(exist_ok=True, mode=0o700)
         durable.write(folder / "model.json", found.model_path.read_bytes())
-    mine = Release(folder.name, found.revision, found.project, folder, images)
+    mine = replace(found, id=folder.name, folder=folder, images=images)
     mine.store()
     return mine

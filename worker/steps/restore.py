@@ -1,10 +1,10 @@
 """Puts the data back: only what differs, and only over a safety backup."""
 
 import json
+from dataclasses import replace
 
 from worker import durable
 from worker.adapters import compose
-from worker.release import Release
 from worker.steps import data
 from worker.steps.attempt import Attempt, Facts
 
@@ -27,4 +27,4 @@ def _render_with_the_restored_env(attempt: Attempt) -> None:
     folder = attempt.state.releases / attempt.id
     folder.mkdir(exist_ok=True, mode=0o700)
     durable.write(folder / "model.json", json.dumps(model).encode())
-    Release(attempt.id, old.revision, old.project, folder, old.images).store()
+    replace(old, id=attempt.id, folder=folder).store()

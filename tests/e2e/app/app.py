@@ -57,7 +57,7 @@ class Page(BaseHTTPRequestHandler):
             return self.answer(200, dict(os.environ))
         if self.path.startswith("/file/"):
             return self.answer(200, Path(self.path[5:]).read_text())
-        self.answer(200, {"version": RELEASE["version"]})
+        return self.answer(200, {"version": RELEASE["version"]})
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -1,0 +1,78 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from worker.backups import catalogue
+from worker.backups.catalogue import Backup, backups
+from worker.backups.retention import expired, prune
+from worker.clock import rfc3339
+
+NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
+
+
+def of(kind, days, verified=True):
+    made = NOW - timedelta(days=days)
+    return Backup(
+        id=f"{made:%Y%m%d_%H%M%S}",
+        path=Path("/nowhere"),
+        app="thynk",
+        kind=kind,
+        why="",
+        deployment=None,
+        revision=None,
+        created_at=rfc3339(made),
+        verified_at=rfc3339(made) if verified else None,
+        one_moment=True,
+        bytes=0,
+        documents=0,
+        files=0,
+        databases=(),
+        warnings=(),
+    )
+
+
+def days_of(removable):
+    return [(each.kind, (NOW - datetime.fromisoformat(each.created_at)).days) for each in removable]
+
+
+@pytest.mark.parametrize(
+    ("have", "keep", "needed", "gone"),
+    [
+        ([("manual", d) for d in range(5)], 3, [], [("manual", 4), ("manual", 3)]),
+        ([("manual", d) for d in range(3)], 3, [], []),
+        ([("manual", d) for d in range(5)], 3, [4], [("manual", 3)]),
+        # each kind counts for itself
+        ([("fence", 0), ("manual", 1), ("fence", 2), ("manual", 3)], 1, [],
+         [("manual", 3), ("fence", 2)]),
+        # a young safety backup stays, however many there are
+        ([("safety", d) for d in (0, 1, 29, 31, 40)], 1, [], [("safety", 40), ("safety", 31)]),
+    ],
+)  # fmt: skip
+def test_what_may_go(have, keep, needed, gone):
+    found = [of(kind, days) for kind, days in have]
+    kept = {each.id for each in found if days_of([each])[0][1] in needed}
+    assert days_of(expired(found, keep, 30, NOW, kept)) == gone
+
+
+def test_the_newest_verified_backup_never_goes():
+    found = [of("manual", 0, verified=False), of("manual", 1, verified=False), of("manual", 2)]
+    assert days_of(expired(found, 1, 30, NOW, set())) == [("manual", 1)]
+
+
+def test_pruning_removes_whole_folders_and_touches_no_other_app(thynk):
+    first, second = thynk.backup(), thynk.backup()
+    folder = thynk.source.app.backup_dir
+    assert prune(folder, "another", [first]) == []
+    assert prune(folder, "thynk", [first]) == [first.id]
+    assert [path.name for path in folder.iterdir()] == [second.id]
+
+
+def test_a_half_removed_backup_is_not_listed_and_goes_at_last(thynk):
+    backup = thynk.backup()
+    folder = thynk.source.app.backup_dir
+    backup.path.rename(folder / f".deleting-{backup.id}")
+    (folder / f".deleting-{backup.id}" / "manifest.txt").unlink()
+    assert backups(folder, "thynk") == []
+    assert catalogue.clean_partial(folder, "thynk") == [f".deleting-{backup.id}"]
+    assert list(folder.iterdir()) == []
