@@ -19,6 +19,7 @@ limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
 forwarded_allow_ips = ""  # X-Forwarded-Proto from 127.0.0.1 would be believed otherwise
+control_socket_disable = True  # a door that nobody uses
 proc_name = "sheetanchor-web"
 accesslog = None  # what was accepted, ignored or refused is logged as events
 errorlog = "-"

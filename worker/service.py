@@ -190,7 +190,7 @@ def _start_redis(config: Config) -> Child:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     argv = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     argv += ["--dir", str(home), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-    argv += ["--maxmemory-policy", "noeviction", "--loglevel", "warning"]
+    argv += ["--maxmemory-policy", "noeviction", "--logfile", str(home / "redis.log")]
     child, clock = Child("redis", argv, os.environ), SystemClock()
     client = ledger.connect(f"unix://{socket}", for_web=True)
     deadline = clock.monotonic() + REDIS_STARTS

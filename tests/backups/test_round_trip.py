@@ -27,7 +27,7 @@ def test_everything_comes_back_after_all_of_it_was_changed(thynk_everywhere):
     backup = thynk.backup()
     for name in before[0]:
         spoil = {"_id": "k999"} if name == "cl" else {"spoil": name}
-        if name not in ("cl_ttl", "strict"):
+        if name not in ("cl_ttl", "strict", "choosy"):
             thynk.db[name].insert_one(spoil)
     thynk.db.command("collMod", "strict", validator={})
     thynk.db.command("collMod", "view", viewOn="names", pipeline=[])

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from tests.backups.support import tree
+from worker.adapters.files_tree import Tree
 from worker.backups.difference import difference
 from worker.backups.verify import verify
 from worker.errors import BackupError, RestoreError
@@ -112,6 +113,26 @@ def test_a_link_in_place_of_a_folder_leads_nowhere(plain, tmp_path):
     assert (plain.uploads / "folder/inner/file").read_text() == "ours"
     assert not (plain.uploads / "folder").is_symlink()
     assert (outside / "inner/file").read_text() == "precious"
+
+
+def test_a_tree_is_never_left_through_a_link_or_a_path(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_text("precious")
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "out").symlink_to(tmp_path / "outside")
+    with Tree(top) as opened:
+        opened.remove("out/file")
+        for path in ("out/file", "out/new", "out"):
+            with pytest.raises(OSError):  # noqa: PT011 - ENOTDIR or ELOOP
+                opened.open(path)
+        with pytest.raises(NotADirectoryError):
+            opened.create("out/new")
+        for path in ("../outside/file", "/etc/passwd", "a/../../outside", "", "a//b", "."):
+            with pytest.raises(ValueError, match="is not a path inside a tree"):
+                opened.open(path)
+    assert (tmp_path / "outside/file").read_text() == "precious"
+    assert len(list((tmp_path / "outside").iterdir())) == 1
 
 
 def test_what_a_link_leads_to_is_not_saved(plain, tmp_path):

@@ -120,3 +120,31 @@ def test_changed_env_file_extends_include_and_mounted_file_are_taken_up(world):
     assert world.ask_app("/file/app/motd.txt") == "hello new"
     inside = world.compose("exec", "-T", "helper", "printenv", "INCLUDED").stdout
     assert inside.strip() == "new"
+
+
+def test_new_default_under_uploads_is_written_where_nothing_is_and_undone(running):
+    ill = {"uploads/default.txt": "tracked", "release.json": release("two", mode="exits")}
+    before = running.fingerprint()
+    assert running.wait(running.push(ill))["status"] == "rolled_back"
+    assert running.fingerprint() == before
+
+    ended = running.wait(running.push({"release.json": release("three")}))
+
+    assert ended["status"] == "succeeded", ended
+    assert (running.uploads / "default.txt").read_text() == "tracked"
+
+
+def test_first_push_into_an_empty_clone_is_deployed(world):
+    """A checkout cloned before anything was pushed, as a person does who starts afresh."""
+    world.prepare()
+    for name in ("app.py", "Dockerfile", "docker-compose.yml", "release.json", ".gitignore"):
+        (world.checkout / name).unlink()
+    (world.uploads / ".gitkeep").unlink()
+    world.git("update-ref", "-d", "HEAD", cwd=world.checkout)
+    world.git("read-tree", "--empty", cwd=world.checkout)
+    world.up()
+
+    ended = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+
+    assert ended["status"] == "succeeded", ended
+    assert world.git("status", "--porcelain", cwd=world.checkout) == ""

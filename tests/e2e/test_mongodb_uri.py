@@ -12,7 +12,7 @@ from tests.e2e.test_data import MIGRATION
 from tests.e2e.world import World, release, until
 
 TWO = {"release.json": release("two")}
-BAD = {"release.json": release("three", mode="never_healthy"), "migration.py": MIGRATION}
+BAD = {"release.json": release("three"), "migration.py": f"{MIGRATION}raise SystemExit(9)\n"}
 PASSWORD = "correct@horse:/?#[]$%& \"'HOME"
 ROOT = "root-of-the-tests"
 OPTIONS = "authSource=admin&retryWrites=true"

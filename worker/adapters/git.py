@@ -190,6 +190,20 @@ class Checkout:
         self._set_head(head)
         return sorted(paths)
 
+    def add_missing(self, revision: str, before: str, folders: Sequence[str]) -> None:
+        """Write files below these folders that the revision adds, where nothing is yet."""
+        added = [
+            path
+            for path in self.tracked(revision, folders)
+            if not os.path.lexists(self.directory / path)
+        ]
+        known = set(self.tracked(before, folders))
+        new = [path for path in added if path not in known]
+        with self._index(f"added-{revision}") as index:
+            index.run(["read-tree", revision])
+            for some in _chunks(new):
+                index.run(["checkout-index", "--", *some])
+
     def export(self, revision: str, target: Path) -> None:
         """Write the revision's files into an empty folder, umask 022."""
         with self._index(f"export-{revision}") as index:

@@ -3,7 +3,6 @@
 All on standard error. Text is escaped here too, and never read as rich's markup.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,6 @@ from worker.clock import SystemClock, parse
 from worker.journal import Record
 from worker.redact import plain
 from worker.report import Screen
-
-# What `Report` writes to the log for each record; the screen has its own words.
-_ECHO = re.compile(r"^(deploy|way_back|after)\.[a-z]+ (intent|done|failed)$")
 
 _clock = SystemClock()
 
@@ -38,8 +34,7 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Print a line of the log."""
-        if not _ECHO.match(text):
-            output.tell(f"  {text}")
+        output.tell(f"  {text}")
 
 
 class LiveView:
@@ -60,8 +55,7 @@ class LiveView:
 
     def line(self, text: str) -> None:
         """Show a line of the log until the next one."""
-        if not _ECHO.match(text):
-            self._last = plain(text)
+        self._last = plain(text)
 
     def __rich__(self) -> Text:
         """Return what is drawn, several times a second."""

@@ -3,7 +3,8 @@
 Judged before the build, on the exported revision and its rendered model.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,31 @@ def revision(attempt: Attempt, wanted: str) -> None:
         )
     head = attempt.fact("preflight", "head")["revision"]
     changed = checkout.changed(head, wanted)
-    _no_change_below_data(changed, app.data.uploads)
+    _no_change_below_data(attempt, changed)
     _nothing_in_the_way(attempt, changed)
 
 
-def _no_change_below_data(changed: Iterable[str], data_paths: Iterable[str]) -> None:
-    for folder in data_paths:
-        below = [path for path in changed if f"{path}/".startswith(f"{folder.rstrip('/')}/")]
+def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
+    """Refuse a change to what users may have replaced; a new file where none is, is none."""
+    top = attempt.app.checkout
+    for folder in attempt.app.data.uploads:
+        below = [
+            path
+            for path, status in changed.items()
+            if below_folder(path, folder)
+            and not (status == "A" and not os.path.lexists(top / path))
+        ]
         if below:
             raise GuardError(
                 f"The revision changes tracked files under the data path {folder}:"
                 f" {', '.join(below[:5])}.",
                 remedy="Keep what users write out of the repository; revert that change.",
             )
+
+
+def below_folder(path: str, folder: str) -> bool:
+    """Return whether a path is a folder, or lies in it; both relative to the checkout."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def _nothing_in_the_way(attempt: Attempt, changed: Mapping[str, str]) -> None:

@@ -53,6 +53,7 @@ def move_forward(attempt: Attempt) -> None:
     kept = attempt.checkout.local_changes(attempt.id, without=without)
     head = Head(revision, f"refs/heads/{attempt.app.branch}")
     attempt.checkout.move(kept, revision, head, without=without)
+    attempt.checkout.add_missing(revision, kept, without)
 
 
 def _remove_first(attempt: Attempt) -> Facts:
