@@ -95,6 +95,7 @@ class Pipeline:
         """Undo what had begun; every step is tried again if it can help."""
         attempt, error = self._attempt, self._error(cause)
         begun = self._begun()
+        attempt.say(f"{error['step']} failed: {error['message']}")
         attempt.phase = "way_back"
         keep = attempt.app.rollback.data == "keep"
         steps = plan.way_back(attempt.deployment.kind, begun, keep_data=keep)
@@ -109,7 +110,9 @@ class Pipeline:
                     return self._inconsistent(error, "The new version had served for long.")
         except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
             return self._inconsistent(error, str(failure))
-        return self._end(self._went_back(steps, cause), error=error)
+        surroundings = isinstance(cause, UnavailableError)  # of them nothing is decided
+        status = self._went_back(steps, cause)
+        return self._end(status, error=error, decisive=not surroundings)
 
     def finish(self) -> Status:
         """Note what runs now, then end: after the commit there is no way back."""
@@ -216,10 +219,16 @@ class Pipeline:
             attempt.decisions.write(hold=None)
 
     def _end(
-        self, status: Status, *, error: dict[str, Any] | None, reason: str | None = None
+        self,
+        status: Status,
+        *,
+        error: dict[str, Any] | None,
+        reason: str | None = None,
+        decisive: bool = True,
     ) -> Status:
         attempt = self._attempt
-        self._decide(status, error["message"] if error else reason)
+        if decisive:
+            self._decide(status, error["message"] if error else reason)
         facts = {"status": str(status), "error": error}
         if reason:
             facts["reason"] = reason

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.backups.support import fingerprint, thynk_on
+from worker.adapters.mongo import Mongo
 from worker.backups import proof
 from worker.backups.difference import difference
 from worker.clock import SystemClock
@@ -197,6 +198,23 @@ def test_a_backup_of_a_busy_app_holds_what_it_says(thynk):
         assert {e.name for _, e in backup.manifest().collections()} >= {"kept", "messages"}
         thynk.restore(backup)
         assert not difference(thynk.source, backup.manifest())
+
+
+@pytest.mark.parametrize("kept", ["before", "then"])
+def test_a_collection_dropped_meanwhile_is_left_out(messages, monkeypatch, kept):
+    """Before it is read it reads as empty, without an error; in the middle there is one."""
+    original = Mongo.raw_batches
+    messages.db[kept].insert_one({})
+
+    def dropping(self, collection):
+        for batch in original(self, collection):
+            yield batch
+            messages.db.drop_collection("messages")
+
+    monkeypatch.setattr(Mongo, "raw_batches", dropping)
+    backup = messages.backup()
+    assert [entry.name for _, entry in backup.manifest().collections()] == [kept]
+    assert not backup.one_moment
 
 
 class _writing:  # noqa: N801 - used as a with statement

@@ -83,10 +83,13 @@ def test_no_message_holds_the_password(guarded):
     with Mongo.connect(wrong, ("thynk",)) as mongo, pytest.raises(GuardError) as refused:
         mongo.ping()
     assert "Authentication failed" in refused.value.message
-    for text in (wrong, "mongodb://root:p@ss@h:bad/x", "mongodb://root:hunter22@h:99999999/x"):
+    assert ENCODED not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
+    for text in ("mongodb://root:p@ss@h:bad/x", "mongodb://root:hunter22@h:99999999/x"):
         with pytest.raises(GuardError) as unreadable, Mongo.connect(text):
             pass
-        assert not {"hunter22", "p@ss", ENCODED} & set(str(unreadable.value).split(":"))
+        assert "hunter22" not in str(unreadable.value)
+        assert "p@ss" not in str(unreadable.value)
         assert unreadable.value.__suppress_context__  # the cause quotes the URI
 
 

@@ -117,10 +117,12 @@ def test_files_are_what_mongorestore_reads(thynk):
     """The folder's layout, and metadata in canonical extended JSON (mongo-tools TOOLS-3708)."""
     fill(thynk.db)
     folder = thynk.backup().path / "mongodb/thynk"
-    metadata = json_util.loads(gzip.decompress((folder / "messages.metadata.json.gz").read_bytes()))
+    text = gzip.decompress((folder / "messages.metadata.json.gz").read_bytes()).decode()
+    metadata = json_util.loads(text)
     minus = next(index for index in metadata["indexes"] if index["name"] == "minus")
     assert (metadata["collectionName"], metadata["type"]) == ("messages", "collection")
     assert isinstance(minus["key"]["n"], float)
+    assert '{"n":{"$numberDouble":"-1.0"}}' in text
     assert "options" not in metadata
     assert gzip.decompress((folder / "empty.bson.gz").read_bytes()) == b""
     documents = bson.decode_all(gzip.decompress((folder / "messages.bson.gz").read_bytes()))

@@ -67,9 +67,9 @@ def refused(world, identity, step, *words):
 
 def refused_and_unchanged(world, files, step, *words):
     """Push files; the deployment must be refused and leave everything as it was."""
-    before, images = world.fingerprint(), names(world)
+    before, images, version = world.fingerprint(), names(world), world.version()
     ended = refused(world, world.push(files), step, *words)
-    assert world.version() == "one"
+    assert world.version() == version
     assert world.fingerprint() == before
     assert names(world) == images
     return ended
@@ -89,11 +89,11 @@ def names(world):
 def test_missing_env_file_is_named(world):
     env = world.checkout / ".env.production"
     text = env.read_bytes()
-    containers = world.containers()
+    containers, version = world.containers(), world.version()
     env.unlink()
     try:
-        refused(world, world.push(TWO), "preflight", f"{env} does not exist", "env_file in")
-        assert (world.version(), world.containers()) == ("one", containers)
+        refused(world, world.push(TWO), "preflight", f"{env} does not exist", "--only env")
+        assert (world.version(), world.containers()) == (version, containers)
     finally:
         env.write_bytes(text)
         env.chmod(0o600)
@@ -105,6 +105,20 @@ def test_variable_that_the_env_file_lacks_is_named(world):
     env.write_text(text.replace("MONGODB_URI=", "MONGO_URL="))
     try:
         refused_and_unchanged(world, TWO, "preflight", "MONGODB_URI", "data.mongodb")
+    finally:
+        env.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "line", ["MONGO URI@x=hunter2secret", 'X="hunter2secret'], ids=["name", "quote"]
+)
+def test_env_file_that_cannot_be_read_is_refused_without_showing_the_line(world, line):
+    env = world.checkout / ".env.production"
+    text = env.read_text()
+    env.write_text(f"{text}{line}\n")
+    try:
+        ended = refused_and_unchanged(world, TWO, "preflight", str(env), "line ", "Mend that")
+        assert "hunter2secret" not in f"{ended}"
     finally:
         env.write_text(text)
 
@@ -193,9 +207,9 @@ def test_provider_service_is_refused(world, tmp_path):
 def test_time_series_collection_is_refused_by_name(world):
     world.db.create_collection("readings", timeseries={"timeField": "at"})
     try:
-        containers = world.containers()
+        containers, version = world.containers(), world.version()
         refused(world, world.push(TWO), "preflight", f"{world.name}.readings", "Time-series")
-        assert (world.version(), world.containers()) == ("one", containers)
+        assert (world.version(), world.containers()) == (version, containers)
     finally:
         world.db.drop_collection("readings")
 
@@ -208,6 +222,26 @@ def test_mongodb_that_is_down_is_named_and_its_head_is_tried_again(world):
         refused(world, identity, "preflight", "MongoDB could not", "mongod runs")
     finally:
         world.mongod.start()
+    assert world.fingerprint() == before
+
+    again = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+
+    assert again["status"] == "succeeded", again
+    world.first = world.git("rev-parse", "HEAD")
+
+
+def test_mongodb_that_goes_down_meanwhile_decides_nothing(world):
+    before = world.fingerprint()
+    slow = (world.clone / "Dockerfile").read_text().replace("COPY", "RUN sleep 4\nCOPY", 1)
+    identity = world.push({"Dockerfile": slow, "release.json": release("two slow")})
+    world.wait_for_step(identity, "build")
+    world.mongod.stop()
+    try:
+        ended = world.wait(identity)
+    finally:
+        world.mongod.start()
+    assert ended["status"] in ("failed", "rolled_back"), ended
+    assert "MongoDB could not" in ended["error"]["message"]
     assert world.fingerprint() == before
 
     again = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])

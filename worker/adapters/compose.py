@@ -152,7 +152,7 @@ def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
     asked = {"name": "question", "services": {"x": {"image": "x", "environment": value}}}
     durable.write(question, json.dumps(asked).encode())
     argv = ["-f", str(question), "--env-file", str(env_file), "config", "--format", "json"]
-    answer = _model(_compose(argv, scratch, RENDER, None))["services"]["x"]["environment"]
+    answer = _config(argv, scratch, None)["services"]["x"]["environment"]
     return str(answer["value"]).replace("$$", "$") if answer["set"] else None
 
 
@@ -182,6 +182,11 @@ def _config(argv: Sequence[str], directory: Path, mark: str | None) -> Model:
         return _model(_compose(argv, directory, RENDER, mark))
     except CommandError as error:
         said = error.tail.replace(f"{directory}/", "").strip()
+        if "failed to read" in said:  # of an env file Compose quotes the line, secret and all
+            without_it = said.partition('"')[0].strip()
+            raise GuardError(
+                f"Compose could not read an env file: {without_it}.", remedy="Mend that line."
+            ) from None
         raise GuardError(
             f"Compose could not read the Compose files: {said or error.message}",
             remedy="Mend them and push; `docker compose config` shows what Compose reads.",

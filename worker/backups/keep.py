@@ -6,7 +6,7 @@ warnings, and the backup is then not of one moment.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from worker.adapters import files
@@ -144,10 +144,17 @@ def is_same_file(entry: FileEntry | None, seen: Stat) -> bool:
 
 def as_stat(entry: FileEntry) -> Stat:
     """Return the owner, mode and times that a restore gives back."""
-    fields = asdict(entry)
-    for name in ("path", "sha256", "racy"):
-        del fields[name]
-    return Stat(**fields)
+    return Stat(
+        type=entry.type,
+        size=entry.size,
+        mode=entry.mode,
+        uid=entry.uid,
+        gid=entry.gid,
+        mtime_ns=entry.mtime_ns,
+        ctime_ns=entry.ctime_ns,
+        inode=entry.inode,
+        target=entry.target,
+    )
 
 
 def _looks_same(entry: FileEntry, seen: Stat) -> bool:
@@ -157,8 +164,18 @@ def _looks_same(entry: FileEntry, seen: Stat) -> bool:
 
 
 def _from_stat(path: str, seen: Stat) -> FileEntry:
-    fields = asdict(seen)
-    return FileEntry(path=path, **fields)
+    return FileEntry(
+        path=path,
+        type=seen.type,
+        size=seen.size,
+        mode=seen.mode,
+        uid=seen.uid,
+        gid=seen.gid,
+        mtime_ns=seen.mtime_ns,
+        ctime_ns=seen.ctime_ns,
+        inode=seen.inode,
+        target=seen.target,
+    )
 
 
 def _as_stored(entry: FileEntry) -> Stat:

@@ -89,7 +89,7 @@ def _made(order: Order, previous: Backup | None) -> Backup:
         partial = _new_partial(folder, order.source)
         try:
             manifest = _written(order, partial, links, damaged)
-            faults = check(partial, manifest, decoded=links.made)
+            faults = check(partial, manifests.read(partial), decoded=links.made)
             if not faults:
                 return _finished(order, partial, manifest, links)
             links = _without(links, faults)  # then all over again: rot is rare

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -124,8 +124,7 @@ class Manifest:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, on disk when this returns."""
-    body = {**asdict(manifest), "checksum": _ZEROS}
-    text = json.dumps(body, indent=1).encode() + b"\n"
+    text = _text(manifest).encode()
     before, _, after = text.rpartition(_ZEROS.encode())
     digest = hashlib.sha256(text).hexdigest()
     files.write(folder / NAME, before + digest.encode() + after)
@@ -154,6 +153,34 @@ def owner(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return app if isinstance(app, str) else None
+
+
+def _text(manifest: Manifest) -> str:
+    """Return the JSON, one line a collection or file: json's own indenting takes seconds."""
+    body = {name: json.dumps(value) for name, value in _plain(manifest).items()}
+    body["files"] = _spread("[", [json.dumps(_plain(entry)) for entry in manifest.files], "]")
+    body["databases"] = _spread(
+        "{",
+        [f"{json.dumps(name)}: {_entries(found)}" for name, found in manifest.databases.items()],
+        "}",
+    )
+    body["checksum"] = json.dumps(_ZEROS)
+    return _spread("{", [f'"{name}": {value}' for name, value in body.items()], "}") + "\n"
+
+
+def _entries(entries: dict[str, CollectionEntry]) -> str:
+    lines = [f"{json.dumps(name)}: {json.dumps(_plain(each))}" for name, each in entries.items()]
+    return _spread("{", lines, "}")
+
+
+def _spread(begin: str, lines: list[str], end: str) -> str:
+    return "\n".join([begin, ",\n".join(lines), end]) if lines else begin + end
+
+
+def _plain(entry: CollectionEntry | FileEntry | Manifest) -> Json:
+    """Return the fields; those of a manifest that hold entries are left to the caller."""
+    left = ("files", "databases")
+    return {name: getattr(entry, name) for name in _TYPES[type(entry)] if name not in left}
 
 
 def _manifest(path: Path, body: Any) -> Manifest:

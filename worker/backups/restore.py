@@ -197,7 +197,7 @@ def _warnings(target: Source, manifest: Manifest) -> Iterator[str]:
         if root not in manifest.uploads:
             yield f"{root} is not in the backup and stayed as it was."
     for stored, path in target.stored_config().items():
-        if stored not in kept:
+        if stored not in kept and path.exists():
             yield f"{path} is not in the backup and stayed as it was."
 
 

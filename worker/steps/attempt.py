@@ -79,6 +79,9 @@ class Attempt:
     @cached_property
     def mongo(self) -> Mongo | None:
         """The app's databases, or None. Raises GuardError or UnavailableError."""
+        options, env_file = self.deployment.options, self.app.env_path
+        if options.get("only") == "env" and env_file and not env_file.exists():
+            return None  # the lost file itself says where they are
         return open_mongo(self.app, self.state.scratch)
 
     @property
@@ -147,7 +150,8 @@ def _from_env_file(app: App, name: str, scratch: Path) -> str | None:
     if env_file is None or not env_file.is_file():
         raise GuardError(
             f"The env file {env_file} does not exist.",
-            remedy="Write it, or mend env_file in sheetanchor.toml.",
+            remedy="Write it, or mend env_file in sheetanchor.toml; the one of the newest backup"
+            f" comes back with `sheetanchor restore {app.name} --only env`.",
         )
     return compose_adapter.value_in(env_file, name, scratch)
 

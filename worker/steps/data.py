@@ -1,7 +1,7 @@
 """The app's data, as steps speak of it: back it up, tell what differs, put it back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worker.adapters import compose
@@ -37,17 +37,23 @@ def source(attempt: Attempt) -> Source:
 
 def source_of(app: App, mongo: Mongo | None, clock: Clock) -> Source:
     """Return an app's data, where it lives now."""
-    return Source(app=app, mongo=mongo, clock=clock, config_files=config_files(app))
+    there = tuple(path for path in config_files(app) if path.is_file())
+    return Source(app=app, mongo=mongo, clock=clock, config_files=there)
+
+
+def _target(attempt: Attempt) -> Source:
+    """Return what a restore may write: an env file that was lost, too."""
+    return replace(source(attempt), config_files=config_files(attempt.app))
 
 
 def config_files(app: App) -> tuple[Path, ...]:
-    """Return the env file and every other env file that a service names."""
+    """Return the env file and every other env file that a service names, there or not."""
     try:
         named = compose.service_env_files(app.checkout, app.compose_files, app.env_path)
     except (CommandError, GuardError):  # the checkout's files need not be whole
         named = []
     own = [app.env_path] if app.env_path else []
-    return tuple(dict.fromkeys(path for path in [*own, *named] if path.is_file()))
+    return tuple(dict.fromkeys([*own, *named]))
 
 
 def back_up(
@@ -154,14 +160,14 @@ def _of_the_left_deployment(attempt: Attempt) -> str:
 def differs(attempt: Attempt, backup: str) -> str:
     """Return what of the live data differs from a backup, in a few words; empty if nothing."""
     manifest = find(attempt, backup).manifest()
-    found = difference.difference(source(attempt), manifest, report=attempt.say)
+    found = difference.difference(_target(attempt), manifest, report=attempt.say)
     return found.summary() if found else ""
 
 
 def put_back(attempt: Attempt, backup: str, *, only: str | None) -> Facts:
     """Make the live data what the backup holds. Raises RestoreError."""
     result = restoring.restore(
-        source(attempt), find(attempt, backup), only=only, report=attempt.say
+        _target(attempt), find(attempt, backup), only=only, report=attempt.say
     )
     attempt.say(result.summary())
     return {

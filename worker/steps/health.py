@@ -17,6 +17,7 @@ from worker.steps import tripwire
 from worker.steps.attempt import Attempt, Facts
 
 POLL = 0.5  # seconds
+LOG_LINES = 20  # of each container, told when the release is not well
 URL_TIMEOUT = 5.0  # seconds
 GIVEN_UP = 500  # the first status that is not an answer of the app
 
@@ -35,10 +36,21 @@ def run(attempt: Attempt) -> Facts:
     target = attempt.target()
     if target is None:
         return {}
-    facts = wait_until_stable(attempt, target)
+    try:
+        facts = wait_until_stable(attempt, target)
+    except HealthError:
+        _tell_logs(attempt)
+        raise
     if not attempt.going_back:
         tripwire.check(attempt)
     return facts
+
+
+def _tell_logs(attempt: Attempt) -> None:
+    """Put what the containers said last into the deployment's log: they are gone soon."""
+    for one in attempt.containers:
+        for line in attempt.engine.logs(one.id, tail=LOG_LINES).splitlines():
+            attempt.say(f"{one.name}: {line}")
 
 
 def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
@@ -58,6 +70,8 @@ def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
             calm_since = clock.monotonic()
         elif clock.monotonic() - calm_since >= health.stable_for:
             return {"stable_after": round(calm_since - began, 1)}
+        if calm_since is None and clock.monotonic() > deadline - health.stable_for:
+            break  # what is left of the time is not enough
         clock.sleep(POLL)
     raise HealthError(
         f"The release was not well for {health.stable_for:g} s within"
