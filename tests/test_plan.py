@@ -2,14 +2,19 @@ import pytest
 
 from worker import plan
 
-DEPLOY = plan.PLANS["deploy"]
+STEPS = plan.PLANS["deploy"]
+DEPLOY = (*STEPS[:6], "up", *STEPS[6:])  # `up`: switch was about to start containers
 
 
 @pytest.mark.parametrize("killed_at", range(len(DEPLOY) + 1))
 def test_data_is_restored_only_when_the_new_version_may_have_run(killed_at):
     begun = DEPLOY[:killed_at]
 
-    assert ("restore" in plan.way_back("deploy", begun)) == ("switch" in begun)
+    assert ("restore" in plan.way_back("deploy", begun)) == ("up" in begun)
+
+
+def test_a_switch_that_started_nothing_is_undone_without_touching_data():
+    assert plan.way_back("deploy", STEPS[:6]) == ("checkout", "switch", "health")
 
 
 def test_way_back_needs_no_network_and_no_build():
@@ -44,11 +49,13 @@ def test_rollback_with_data_restores_it_after_the_fence_and_a_safety_backup():
     assert steps.index("restore") < steps.index("switch")
 
 
-def record(phase, step, event, time):
-    return {"phase": phase, "step": step, "event": event, "time": time}
+def record(phase, step, time, **facts):
+    return {"phase": phase, "step": step, "event": "intent", "time": time, "facts": facts}
 
 
-SWITCHED = record("deploy", "switch", "intent", "2026-11-22T10:00:00Z")
+SWITCHED = record("deploy", "switch", "2026-11-22T10:00:00Z", up=True)
+NOT_YET_UP = record("deploy", "switch", "2026-11-22T10:00:00Z")
+HALTED = record("way_back", "halt", "2026-11-22T10:01:09Z", halted_at="2026-11-22T10:01:00Z")
 
 
 @pytest.mark.parametrize(
@@ -59,13 +66,18 @@ SWITCHED = record("deploy", "switch", "intent", "2026-11-22T10:00:00Z")
         ([SWITCHED], "2026-11-22T09:59:59Z", True),
         ([SWITCHED], "soon", True),
         ([], "2026-11-29T10:00:00Z", False),
-        (
-            [SWITCHED, record("way_back", "halt", "done", "2026-11-22T10:01:00Z")],
-            "2026-11-29T10:00:00Z",
-            False,
-        ),
+        ([SWITCHED, HALTED], "2026-11-29T10:00:00Z", False),
+        ([NOT_YET_UP], "2026-11-29T10:00:00Z", False),
     ],
-    ids=["soon", "late", "clock-went-back", "unreadable", "never-switched", "halted-in-time"],
+    ids=[
+        "soon",
+        "late",
+        "clock-went-back",
+        "unreadable",
+        "never-switched",
+        "halted-in-time",
+        "nothing-started",
+    ],
 )
 def test_a_version_that_served_long_is_recognised(records, now, long):
     """Promise 6: 120 s + 35 s + 5 min is the most that recovery undoes by itself."""

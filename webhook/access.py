@@ -8,7 +8,7 @@ in logs.
 from http import HTTPStatus
 from typing import IO
 
-import gevent  # type: ignore[import-untyped]  # it ships no types
+import gevent  # it ships no types
 from flask import current_app, g, request
 from werkzeug.exceptions import HTTPException
 

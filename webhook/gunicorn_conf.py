@@ -7,8 +7,13 @@ Name the address with --bind.
 
 import resource
 
-from worker import logs
+from gevent import monkey
 
+monkey.patch_all()  # before the app is loaded, which `preload_app` does before a worker is
+
+from worker import logs  # noqa: E402 - everything after the patch
+
+preload_app = True  # the workers share its memory
 worker_class = "gevent"
 workers = 2
 worker_connections = 4000

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from worker.config import App, Config, Server
 from worker.errors import ConfigError, NotFoundError
+from worker.redact import Redactor, env_values
 
 PLACES = (Path("sheetanchor.toml"), Path("/etc/sheetanchor/sheetanchor.toml"))
 SHORTEST_SECRET = 16  # characters
@@ -177,3 +178,32 @@ def _without_later(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
         for key, value in table.items()
         if not _is_later(f"{prefix}{key}")
     }
+
+
+def redactor(app: App) -> Redactor:
+    """Return what hides the app's secrets: of its env file, secret files and clone address."""
+    files = [app.env_path, *app.checkout.glob(".env*")]
+    secrets = [app.webhook_secret_file, app.data.mongodb_admin_file, *_uri_file(app)]
+    lines = [line.strip() for path in secrets for line in _text(path).splitlines()]
+    addresses = [f"X={line}" for line in [*lines, app.clone_url or ""]]
+    texts = [_text(path) for path in dict.fromkeys(files)]
+    return Redactor.from_env_text(*texts).adding([*lines, *env_passwords(addresses)])
+
+
+def env_passwords(addresses: list[str]) -> list[str]:
+    """Return the passwords in addresses, as they stand and decoded."""
+    whole = {line.removeprefix("X=") for line in addresses}
+    return [value for line in addresses for value in env_values(line) if value not in whole]
+
+
+def _uri_file(app: App) -> list[Path]:
+    named = app.data.mongodb or ""
+    return [] if named.startswith(("env_file:", "env:")) or not named else [app.checkout / named]
+
+
+def _text(path: Path | None) -> str:
+    """Return a file's text, or nothing: what cannot be read cannot be shown either."""
+    try:
+        return path.read_text(errors="replace") if path and path.is_file() else ""
+    except OSError:
+        return ""

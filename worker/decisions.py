@@ -83,5 +83,6 @@ def _held(hold: dict[str, Any]) -> str:
 
 
 def _ending(hold: dict[str, Any], app: str) -> str:
-    verb = "resume" if hold["kind"] == "inconsistent" else "unfreeze"
-    return f"End it with `sheetanchor {verb} {app}`, or deploy with --force."
+    if hold["kind"] == "inconsistent":
+        return f"Mend the cause, then run `sheetanchor deploy {app} --force`, or restore a backup."
+    return "Deploy with --force, or end the freeze."

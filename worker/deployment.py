@@ -143,6 +143,9 @@ def _fold_step(shown: dict[str, Any], record: Mapping[str, Any], facts: Mapping[
         way_back = record["phase"] == "way_back"
         shown["status"] = str(Status.ROLLING_BACK if way_back else Status.RUNNING)
         shown["started_at"] = shown["started_at"] or record["time"]
+        last = shown["steps"][-1] if shown["steps"] else {}
+        if (last.get("name"), last.get("phase")) == (record["step"], record["phase"]) and facts:
+            return  # a note within the step
         step = {"name": record["step"], "phase": record["phase"], "status": "running"}
         shown["steps"].append(step | {"started_at": record["time"], "seconds": None, "facts": {}})
         return

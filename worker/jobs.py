@@ -4,14 +4,13 @@ A job is a doorbell: it names an app. Whoever answers takes the app's lock,
 finishes what a dead process left, then works through what is queued.
 """
 
-import hashlib
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from worker import aftermath, configfile, lock, recovery
 from worker.adapters import process
@@ -25,17 +24,14 @@ from worker.decisions import PERSONS, Decisions
 from worker.deployment import Deployment, Status, view
 from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
 from worker.journal import Journal
-from worker.ledger import Ledger, connect
+from worker.ledger import Ledger, connect, url_of
 from worker.pipeline import Pipeline
-from worker.redact import Redactor
-from worker.report import Report, Screen
+from worker.report import Report, Screen, cleaned
 from worker.state import State
 from worker.steps import data
 from worker.steps.attempt import Attempt, open_mongo
 
 log = logging.getLogger(__name__)
-
-LONGEST_SOCKET = 107  # bytes
 
 
 @dataclass
@@ -82,7 +78,7 @@ class Runner:
     def back_up(self, kind: str) -> Backup:
         """Make and verify a backup now. Needs the lock. Raises BackupError."""
         there = catalogue.backups(self.app.backup_dir, self.app.name)
-        mongo, redact = open_mongo(self.app, self.state.scratch), redactor(self.app)
+        mongo, redact = open_mongo(self.app, self.state.scratch), configfile.redactor(self.app)
         made = make(
             data.source_of(self.app, mongo, self.clock),
             kind=kind,
@@ -118,11 +114,24 @@ class Runner:
             queued = self.ledger.queued(self.app.name) if self.ledger else []
         except UnavailableError:
             return None
+        queued = [one for one in queued if not self._seen(one)]
         automatic = [one for one in queued if one.trigger not in PERSONS]
         for old in automatic[:-1]:
             self._supersede(old, automatic[-1].id)
         left = [one for one in queued if one not in automatic[:-1]]
         return left[0] if left else None
+
+    def _seen(self, deployment: Deployment) -> bool:
+        """Return whether it has run already: its end did not reach the ledger."""
+        journal = Journal(self.state.journals / f"{deployment.id}.jsonl", self.clock)
+        records = journal.records()
+        if not records:
+            return False
+        with contextlib.suppress(UnavailableError):
+            shown = cleaned(view(deployment, records), configfile.redactor(self.app))
+            if self.ledger:
+                self.ledger.publish(shown, deployment)
+        return True
 
     def _supersede(self, old: Deployment, by: str) -> None:
         shown = view(old) | {"status": str(Status.SUPERSEDED), "superseded_by": by}
@@ -133,7 +142,7 @@ class Runner:
     def _pipeline(
         self, journal: Journal, deployment: Deployment, *, inherited: bool = False
     ) -> Pipeline:
-        redact = redactor(self.app)
+        redact = configfile.redactor(self.app)
         report = Report(
             deployment,
             journal,
@@ -173,37 +182,10 @@ class Runner:
             log.warning("aftermath.failed", extra={"app": self.app.name, "error": str(error)})
 
 
-def redactor(app: App) -> Redactor:
-    """Return what hides the app's secrets: of its env file and its secret files."""
-    texts = [app.env_path.read_text()] if app.env_path and app.env_path.is_file() else []
-    secrets = [
-        line.strip()
-        for path in (app.webhook_secret_file, app.data.mongodb_admin_file)
-        if path and path.is_file()
-        for line in path.read_text().splitlines()
-    ]
-    return Redactor.from_env_text(*texts).adding(secrets)
-
-
 def runner_of(config: Config, name: str, *, screen: Screen | None = None) -> Runner:
-    """Return the runner of an app, with a ledger if a Redis is configured."""
-    url = redis_url(config)
-    ledger = Ledger(connect(url, for_web=True)) if url else None
+    """Return the runner of an app."""
+    ledger = Ledger(connect(url_of(config), for_web=True))
     return Runner(config, configfile.app_of(config, name), ledger, screen)
-
-
-def redis_url(config: Config) -> str:
-    """Return the Redis to use: configured, or the private one that `up` runs."""
-    return config.server.redis_url or f"unix://{private_socket(config)}"
-
-
-def private_socket(config: Config) -> Path:
-    """Return the private Redis's socket; the kernel takes no path over 107 bytes."""
-    socket = config.server.state_dir / "redis" / "redis.sock"
-    if len(str(socket)) <= LONGEST_SOCKET:
-        return socket
-    digest = hashlib.sha256(str(socket).encode()).hexdigest()[:12]
-    return Path("/run") / f"sheetanchor-{digest}" / "redis.sock"
 
 
 def run_app(app: str, deployment: str) -> None:

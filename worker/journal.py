@@ -21,6 +21,7 @@ from typing import Any
 from worker import durable
 from worker.clock import Clock, rfc3339
 from worker.deployment import Deployment
+from worker.errors import UsageError
 
 Record = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -38,6 +39,11 @@ class Journal:
         """Start the deployment's journal; its first record is what was asked for."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         journal = cls(folder / f"{deployment.id}.jsonl", clock)
+        if journal.records():
+            raise UsageError(
+                f"Deployment {deployment.id} has run already.",
+                remedy="Deploy again; it gets a new id.",
+            )
         journal.append("deploy", "accept", "done", {"deployment": deployment.as_dict()})
         durable.fsync(folder)
         return journal

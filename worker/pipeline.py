@@ -8,9 +8,8 @@ in one `end` record with one final status.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker import plan
-from worker.clock import parse, rfc3339
-from worker.decisions import DECISIVE
+from worker import ending, plan
+from worker.clock import rfc3339
 from worker.deployment import Status
 from worker.errors import (
     CancelledError,
@@ -20,7 +19,6 @@ from worker.errors import (
     UnavailableError,
 )
 from worker.journal import Journal, Record
-from worker.release import Release
 from worker.steps import (
     backup,
     build,
@@ -86,10 +84,16 @@ class Pipeline:
             return self._end(Status.SKIPPED, error=None, reason=str(error))
         except KeyboardInterrupt:
             stopped = CancelledError("It was interrupted.", remedy="Deploy again.")
-            return self.go_back(stopped)
+            return self.finish() if self._committed() else self.go_back(stopped)
         except Exception as error:  # noqa: BLE001 - whatever it was, the way back answers
-            return self.go_back(error)
+            return self.finish() if self._committed() else self.go_back(error)
         return self.finish()
+
+    def _committed(self) -> bool:
+        return any(
+            (record["step"], record["event"]) == ("commit", "done")
+            for record in self._records("deploy")
+        )
 
     def go_back(self, cause: BaseException) -> Status:
         """Undo what had begun; every step is tried again if it can help."""
@@ -106,8 +110,6 @@ class Pipeline:
             for name in steps:
                 if name not in done:
                     self._patiently(name)
-                if name == "halt" and "halt" not in done and self._served_long():
-                    return self._inconsistent(error, "The new version had served for long.")
         except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
             return self._inconsistent(error, str(failure))
         surroundings = isinstance(cause, UnavailableError)  # of them nothing is decided
@@ -117,14 +119,13 @@ class Pipeline:
     def finish(self) -> Status:
         """Note what runs now, then end: after the commit there is no way back."""
         attempt = self._attempt
-        release = attempt.new_release()
-        if attempt.brings_release and release:
-            self._note_running(release)
+        ending.note_success(attempt, attempt.new_release())
         return self._end(Status.SUCCEEDED, error=None)
 
     def _step(self, phase: str, name: str) -> None:
         attempt = self._attempt
         self._record(phase, name, "intent", {})
+        attempt.note = lambda facts: self._record(phase, name, "intent", facts)
         try:
             found = STEPS[name](attempt)
         except BaseException as error:
@@ -149,6 +150,8 @@ class Pipeline:
                 if tries == TRIES:
                     raise
                 self._attempt.say(f"trying {name} again: {error}")
+                if name == "health":  # the daemon may have stopped what `up` found running
+                    self._patiently("switch")
             clock.sleep(PAUSE)
 
     def _went_back(self, steps: tuple[str, ...], cause: BaseException) -> Status:
@@ -157,12 +160,12 @@ class Pipeline:
         return Status.CANCELLED if isinstance(cause, CancelledError) else Status.FAILED
 
     def _served_long(self) -> bool:
-        health = self._attempt.app.health
+        asked = self._attempt.app.health
         return plan.served_long(
             self._journal.records(),
             rfc3339(self._attempt.clock.now()),
-            timeout=health.timeout,
-            stable_for=health.stable_for,
+            timeout=max(asked.timeout, self._attempt.fact("switch", "health_budget", 0.0)),
+            stable_for=asked.stable_for,
         )
 
     def _leave_alone(self, error: dict[str, Any]) -> Status:
@@ -170,7 +173,9 @@ class Pipeline:
         attempt = self._attempt
         attempt.phase = "deploy"
         try:
+            self._wait_for_docker()
             if target := attempt.new_release():
+                switch.confirm(attempt, target)
                 health.wait_until_stable(attempt, target)
         except SheetanchorError as failure:
             why = f"The new version has served for long, and is not well: {failure.message}"
@@ -179,44 +184,29 @@ class Pipeline:
         self._record("deploy", "commit", "done", {"new_warnings": [error["message"]]})
         return self.finish()
 
+    def _wait_for_docker(self) -> None:
+        clock = self._attempt.clock
+        deadline = clock.monotonic() + PATIENCE
+        while True:
+            try:
+                self._attempt.engine.version()
+            except UnavailableError:
+                if clock.monotonic() > deadline:
+                    raise
+                clock.sleep(PAUSE)
+            else:
+                return
+
     def _inconsistent(self, error: dict[str, Any], why: str) -> Status:
         attempt = self._attempt
-        now = rfc3339(attempt.clock.now())
         both = {**error, "message": f"{error['message']} Then the way back failed: {why}"}
         app = attempt.app.name
         both["remedy"] = (
             f"Nothing is touched any more; every backup is kept. Mend the cause, then run"
             f" `sheetanchor restore {app}` or `sheetanchor deploy {app} --force`."
         )
-        attempt.decisions.hold("inconsistent", by=None, at=now, reason=why, head=None)
+        ending.hold_inconsistent(attempt, why)
         return self._end(Status.INCONSISTENT, error=both)
-
-    def _note_running(self, release: Release) -> None:
-        """Write what runs, and the hold of a roll-back or a pin. Can run twice."""
-        attempt, now = self._attempt, rfc3339(self._attempt.clock.now())
-        deployment, head = attempt.deployment, attempt.fact("preflight", "branch_head")
-        revision = attempt.fact("preflight", "revision")
-        running = attempt.decisions.read()["running"] or {}
-        if running.get("release") != attempt.id:
-            attempt.decisions.write(
-                running={
-                    "release": attempt.id,
-                    "revision": revision,
-                    "previous_release": release.previous,
-                    "since": now,
-                    "by": deployment.by,
-                }
-            )
-        hold = None
-        if deployment.kind == "rollback":
-            hold = ("rolled_back", f"rolled back to {revision[:12]}")
-        elif revision != head:
-            hold = ("pinned", f"deployed revision {revision[:12]}, not the branch's head")
-        if hold:
-            kind, reason = hold
-            attempt.decisions.hold(kind, by=deployment.by, at=now, reason=reason, head=head)
-        else:
-            attempt.decisions.write(hold=None)
 
     def _end(
         self,
@@ -228,21 +218,13 @@ class Pipeline:
     ) -> Status:
         attempt = self._attempt
         if decisive:
-            self._decide(status, error["message"] if error else reason)
+            ending.decide(attempt, status, error["message"] if error else reason)
         facts = {"status": str(status), "error": error}
         if reason:
             facts["reason"] = reason
-        self._record("after", "end", "end", facts | _outage(self._journal.records()))
+        self._record("after", "end", "end", facts | ending.outage(attempt, self._journal.records()))
         attempt.say(f"{status}{f': {reason}' if reason else ''}")
         return status
-
-    def _decide(self, status: Status, reason: str | None) -> None:
-        attempt, head = self._attempt, self._attempt.fact("preflight", "branch_head")
-        deployment = attempt.deployment
-        own = deployment.kind == "deploy" and attempt.fact("preflight", "revision") == head
-        if head and own and status in DECISIVE and not attempt.inherited:
-            now = rfc3339(attempt.clock.now())
-            attempt.decisions.decide(head, str(status), attempt.id, now, reason)
 
     def _error(self, cause: BaseException) -> dict[str, Any]:
         intents = [r["step"] for r in self._records("deploy") if r["event"] == "intent"]
@@ -255,20 +237,13 @@ class Pipeline:
         return {"step": step, "message": message, "remedy": "This is a fault of sheetanchor's."}
 
     def _begun(self) -> set[str]:
-        return {r["step"] for r in self._records("deploy") if r["event"] == "intent"}
+        """Return the steps that had begun, and `up` once new containers may have run."""
+        intents = [r for r in self._records("deploy") if r["event"] == "intent"]
+        up = {"up" for record in intents if record["facts"].get("up")}
+        return {record["step"] for record in intents} | up
 
     def _records(self, phase: str) -> list[Record]:
         return [record for record in self._journal.records() if record["phase"] == phase]
 
     def _record(self, phase: str, step: str, event: str, facts: Facts) -> None:
         self._watch(self._journal.append(phase, step, event, facts))
-
-
-def _outage(records: list[Record]) -> dict[str, float]:
-    """Return for how long nothing served: from the first stop to the last switch."""
-    found = [record["facts"] for record in records if record["event"] == "done"]
-    stops = [facts["stopped_at"] for facts in found if facts.get("stopped_at")]
-    serving = [facts["serving_at"] for facts in found if facts.get("serving_at")]
-    if not stops or not serving:
-        return {}
-    return {"outage_seconds": (parse(max(serving)) - parse(min(stops))).total_seconds()}

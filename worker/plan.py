@@ -29,12 +29,15 @@ def steps(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
 def way_back(kind: str, begun: Collection[str], *, keep_data: bool = False) -> tuple[str, ...]:
     """Return the steps that undo a deployment of which these steps had begun.
 
-    Data goes back only when the new version may have run, or a restore had
-    begun: any earlier, it would throw away what people wrote since the backup.
+    `begun` has `up` once `switch` was about to start containers. Data goes back
+    only when the new version may have run, or a restore had begun: any earlier,
+    it would throw away what people wrote since the backup.
     No step here needs a network, a registry or a build.
     """
     if kind == "restore":
         return _way_back_of_restore(begun)
+    if "switch" in begun and "up" not in begun and "restore" not in begun:
+        return ("checkout", "switch", "health")  # the new version never ran
     if "switch" in begun or "restore" in begun:
         data = () if keep_data and "restore" not in begun else ("restore",)
         return ("halt", "safety", *data, "checkout", "switch", "health")
@@ -56,14 +59,15 @@ def served_long(
 ) -> bool:
     """Return whether the new version may have served people for long (promise 6).
 
-    The span runs from the intent of `switch` to the end of `halt`, or to `now`
-    if the new version was not halted. A negative or unreadable span counts as
+    The span runs from the intent of `switch` to when `halt` had stopped the
+    containers, or to `now` if it did not. A negative or unreadable span counts as
     long: then the data is not restored by itself.
     """
     begin = _time(records, "deploy", "switch", "intent")
-    if begin is None:
+    if begin is None or not any(record["facts"].get("up") for record in records):
         return False
-    end = _time(records, "way_back", "halt", "done") or now
+    halted = [r["facts"]["halted_at"] for r in records if r["facts"].get("halted_at")]
+    end = halted[0] if halted else now
     try:
         span = parse(end) - parse(begin)
     except ValueError:

@@ -74,3 +74,14 @@ def image_names(model: Mapping[str, Any], project: str) -> dict[str, str]:
 def pin_name(app: str, release: str, service: str) -> str:
     """Return the tag that holds a release's image of a service."""
     return f"sheetanchor/{app}:{release}-{service}"
+
+
+def policy_of(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the restart policy that Compose gives a service's containers."""
+    word, _, count = str(service.get("restart") or "").partition(":")
+    rule = (service.get("deploy") or {}).get("restart_policy")
+    if not word and rule:
+        names = {"none": "no", "on-failure": "on-failure"}
+        word = names.get(rule.get("condition", "any"), "always")
+        count = str(rule.get("max_attempts") or "")
+    return {"Name": word or "no", "MaximumRetryCount": int(count or 0)}

@@ -4,6 +4,7 @@ Nothing here can fail or hold up a deployment: the journal is the truth, and a
 worker imports it into the ledger later. All text is redacted by value first.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -71,8 +72,8 @@ class Report:
     def _write(self, text: str) -> str:
         clean = plain(self._redact(text))
         stamped = f"{rfc3339(self._clock.now())} {clean}"
-        with os.fdopen(os.open(self._log, _APPEND, 0o600), "a") as file:
-            file.write(stamped + "\n")
+        with contextlib.suppress(OSError):  # a full disk: the journal has what matters
+            _append(self._log, stamped + "\n")
         self._try(lambda ledger: ledger.append_log(self._deployment.id, stamped))
         return clean
 
@@ -83,6 +84,11 @@ class Report:
             act(self._ledger)
         except UnavailableError:  # a worker imports the journal once Redis is back
             self._ask_again = self._clock.monotonic() + PAUSE
+
+
+def _append(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, _APPEND, 0o600), "a") as file:
+        file.write(text)
 
 
 FREE_TEXT = ("message", "author", "by", "reason", "error", "warnings", "steps")

@@ -12,12 +12,12 @@ import sys
 import threading
 from pathlib import Path
 
-from worker import aftermath, jobs, lock
+from worker import aftermath, configfile, lock
 from worker.adapters.process import Child
 from worker.clock import SystemClock
 from worker.config import App, Config
 from worker.deployment import view
-from worker.errors import SheetanchorError, UnavailableError
+from worker.errors import UnavailableError
 from worker.journal import journals
 from worker.ledger import Ledger
 from worker.report import cleaned
@@ -58,8 +58,8 @@ class Scan(threading.Thread):
             for app in self._config.apps.values():
                 try:
                     self._look(app)
-                except (SheetanchorError, OSError) as error:
-                    log.warning("scan.failed", extra={"app": app.name, "error": str(error)})
+                except Exception:  # this thread must outlive whatever one app's files hold
+                    log.exception("scan.failed", extra={"app": app.name})
             self._beat()
             self._woken.wait(EVERY)
             self._woken.clear()
@@ -100,7 +100,7 @@ class Scan(threading.Thread):
                 deployment = journal.deployment()
                 if self._imported.get(journal.path) == size or deployment is None:
                     continue
-                shown = cleaned(view(deployment, journal.records()), jobs.redactor(app))
+                shown = cleaned(view(deployment, journal.records()), configfile.redactor(app))
                 self._ledger.publish(shown, deployment)
                 text = state.log(deployment.id)
                 lines = text.read_text(errors="replace").splitlines() if text.exists() else []

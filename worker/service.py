@@ -1,8 +1,6 @@
-"""The long-running processes: web, worker, and both with a private Redis.
+"""The long-running processes: the web, and everything in one go.
 
-A worker is RQ's, on this host's queue, beside the scan. RQ's own supervision
-is not relied on: when it gives up (Redis went away, a malformed job), it is
-started again in the same process, so that a running job keeps its parent.
+Little is imported here: the supervisor is there all the time and does nothing.
 """
 
 import logging
@@ -11,22 +9,14 @@ import shutil
 import signal
 import sys
 import threading
-from types import FrameType
-from typing import Any
 
-from redis import Redis, RedisError
-from rq import Worker
-from rq.job import Job
-from rq.serializers import JSONSerializer
+from redis import RedisError
 
-from worker import configfile, jobs, ledger, logs
+from worker import configfile, ledger, logs
 from worker.adapters.process import Child
 from worker.clock import SystemClock
 from worker.config import Config
 from worker.errors import ConfigError, UnavailableError
-from worker.ledger import Ledger
-from worker.queue import AllowedJob, queue
-from worker.scan import Scan
 
 log = logging.getLogger(__name__)
 
@@ -35,95 +25,10 @@ REDIS_STARTS = 30.0  # seconds
 WEB_STOPS = 15.0  # seconds
 
 
-class BellWorker(Worker):
-    """RQ's worker, that tells the scan when a job process was killed."""
-
-    scan: Scan
-    stopping: threading.Event
-
-    def handle_work_horse_killed(self, job: Job, *args: Any, **kwargs: Any) -> None:
-        """Have the way back begin at once, in a process of its own."""
-        log.warning("job.killed", extra={"job": job.id})
-        self.scan.wake()
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Let the running job finish; a second signal changes nothing."""
-        if self.stopping.is_set():
-            return
-        self.stopping.set()
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call] # RQ has no types there
-
-
-def worker(config: Config) -> int:
-    """Run a worker until SIGTERM; it then finishes the deployment that runs. Exit code 0."""
-    _environment(config)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    scan = Scan(config, Ledger(ledger.connect(jobs.redis_url(config), for_web=True)))
-    scan.start()
-    while not stopping.is_set():
-        _answer_bells(config, scan, stopping)
-        stopping.wait(1)
-    scan.stop()
-    _wait_for_jobs()
-    return 0
-
-
-def _answer_bells(config: Config, scan: Scan, stopping: threading.Event) -> None:
-    """Run RQ's worker until it gives up or is asked to stop."""
-    redis = ledger.connect(jobs.redis_url(config), for_web=False)
-    try:
-        _wait_for_redis(redis, stopping)
-        if stopping.is_set():
-            return
-        ledger.check(redis)
-        bells = BellWorker(
-            [queue(redis)],
-            connection=redis,
-            job_class=AllowedJob,
-            serializer=JSONSerializer,
-            worker_ttl=60,
-            job_monitoring_interval=10,
-            maintenance_interval=30,
-        )
-        bells.scan, bells.stopping = scan, stopping
-        bells.work(logging_level="WARNING")
-    except (RedisError, UnavailableError, OSError) as error:
-        log.warning("bells.lost", extra={"error": str(error)})
-    except SystemExit:
-        log.warning("bells.stopped")
-    finally:
-        redis.close()
-
-
-def _wait_for_redis(redis: Redis, stopping: threading.Event) -> None:
-    said = False
-    while not stopping.is_set():
-        try:
-            redis.ping()
-        except RedisError as error:
-            if not said:
-                log.warning("redis.missing", extra={"error": str(error)})
-            said = True
-            stopping.wait(1)
-        else:
-            return
-
-
-def _wait_for_jobs() -> None:
-    """Let a job process that RQ lost sight of come to its end."""
-    try:
-        while True:
-            os.wait()
-    except ChildProcessError:
-        return
-
-
 def webhook(config: Config) -> int:
     """Run the web process until SIGTERM. Replaces this process by gunicorn."""
     configfile.check_secrets(config)
-    _environment(config)
+    environment(config)
     argv = _web(config)
     os.execv(argv[0], argv)  # noqa: S606 - no shell; gunicorn takes over our id and signals
     return 0
@@ -136,7 +41,7 @@ def up(config: Config) -> int:
     ends by itself is started again.
     """
     configfile.check_secrets(config)
-    _environment(config)
+    environment(config)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
@@ -153,7 +58,7 @@ def up(config: Config) -> int:
                 running[name] = Child(name, argv, os.environ)
         if redis and redis.ended() is not None:
             log.error("process.ended", extra={"process": "redis", "exit": redis.ended()})
-            redis = _start_redis(config)
+            redis = _start_redis_again(config, redis)
     running["web"].stop(timeout=WEB_STOPS)
     running["worker"].stop(timeout=None)
     if redis:
@@ -161,12 +66,21 @@ def up(config: Config) -> int:
     return 0
 
 
-def _environment(config: Config) -> None:
+def _start_redis_again(config: Config, ended: Child) -> Child:
+    """Return a new Redis, or the ended one: a running deployment goes on without."""
+    try:
+        return _start_redis(config)
+    except UnavailableError as error:
+        log.error("redis.missing", extra={"error": str(error)})  # noqa: TRY400 - no traceback
+        return ended
+
+
+def environment(config: Config) -> None:
     """Tell our children where the configuration and Redis are."""
     logs.start()
     os.umask(0o077)
     os.environ["SHEETANCHOR_CONFIG"] = str(config.path)
-    os.environ["SHEETANCHOR_REDIS_URL"] = jobs.redis_url(config)
+    os.environ["SHEETANCHOR_REDIS_URL"] = ledger.url_of(config)
 
 
 def _worker(config: Config) -> list[str]:
@@ -185,7 +99,7 @@ def _start_redis(config: Config) -> Child:
         raise ConfigError(
             "redis-server was not found.", remedy="apt-get install redis-server, or set redis_url."
         )
-    home, socket = config.server.state_dir / "redis", jobs.private_socket(config)
+    home, socket = config.server.state_dir / "redis", ledger.private_socket(config)
     for folder in (home, socket.parent):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     argv = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]

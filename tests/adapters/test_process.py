@@ -54,6 +54,16 @@ def test_timeout_kills_what_the_program_started(tmp_path):
     assert gone(int(pids.read_text()))
 
 
+def test_grandchild_that_holds_the_output_open_does_not_hold_us(monkeypatch):
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    began = time.monotonic()
+
+    run("sh", "-c", "setsid sleep 20 & exit 0", mark="d-3")
+
+    assert time.monotonic() - began < 10
+    process.kill_marked("d-3")
+
+
 def test_child_dies_with_its_parent(tmp_path):
     pids = tmp_path / "pid"
     code = (

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.backups.support import fingerprint
-from worker.backups import catalogue
+from worker.backups import catalogue, progress
 from worker.backups.catalogue import backups
 from worker.backups.verify import verify
 from worker.errors import BackupError, NotFoundError
@@ -117,6 +117,21 @@ def test_a_backup_that_fails_leaves_no_folder(thynk):
     thynk.db.messages.insert_one({})
     with pytest.raises(BackupError, match="No space left on device"):
         thynk.backup(report=full)
+    assert list(thynk.source.app.backup_dir.iterdir()) == []
+
+
+def test_a_backup_can_be_ended_in_the_middle_of_a_collection(thynk, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    thynk.db.messages.insert_many({"_id": n} for n in range(20_000))
+    lines = []
+
+    def impatient(line):
+        lines.append(line)
+        raise BackupError("It took too long.", remedy="Wait.")
+
+    with pytest.raises(BackupError, match="took too long"):
+        thynk.backup(report=impatient)
+    assert "so far" in lines[0]
     assert list(thynk.source.app.backup_dir.iterdir()) == []
 
 

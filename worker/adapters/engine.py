@@ -30,6 +30,7 @@ class Container:
 
     id: str
     name: str
+    project: str
     service: str
     number: int
     oneoff: bool
@@ -193,6 +194,7 @@ def _container(raw: dict[str, Any]) -> Container:
     return Container(
         id=raw["Id"],
         name=raw["Name"].lstrip("/"),
+        project=labels.get(PROJECT, ""),
         service=labels.get("com.docker.compose.service", ""),
         number=int(labels.get("com.docker.compose.container-number") or 0),
         oneoff=labels.get("com.docker.compose.oneoff") == "True",

@@ -88,6 +88,7 @@ class Checkout:
 
         Raises UnavailableError when the remote does not give it.
         """
+        self.clear_locks()
         url = self.clone_url or "origin"
         kept = f"refs/sheetanchor/remote/{self.branch}"
         wanted = f"+refs/heads/{self.branch}:{kept}"
@@ -171,6 +172,28 @@ class Checkout:
         except CommandError:
             return None
 
+    def keep_branch(self, deployment: str) -> None:
+        """Keep where the branch points, if it is not where HEAD is; once."""
+        mine, kept = f"refs/heads/{self.branch}", f"refs/sheetanchor/{deployment}-branch"
+        try:
+            if self.head().ref != mine and not self.has_ref(kept):
+                self._run(["update-ref", kept, self.revision(mine)])
+        except CommandError:
+            return  # there is no such branch yet
+
+    def put_branch_back(self, deployment: str) -> None:
+        """Point the branch to where `keep_branch` found it, if it did."""
+        kept = f"refs/sheetanchor/{deployment}-branch"
+        if self.has_ref(kept):
+            self._run(["update-ref", f"refs/heads/{self.branch}", self.revision(kept)])
+
+    def has_ref(self, name: str) -> bool:
+        """Return whether a ref exists."""
+        try:
+            return bool(self.revision(name))
+        except CommandError:
+            return False
+
     def move(self, before: str, after: str, head: Head, *, without: Sequence[str]) -> list[str]:
         """Make the work tree `after`, coming from `before`; then HEAD and index `head`.
 
@@ -212,7 +235,8 @@ class Checkout:
 
     def clear_locks(self) -> None:
         """Remove what a killed Git left. The caller holds the app's lock."""
-        for name in ("index.lock", "HEAD.lock", f"refs/heads/{self.branch}.lock"):
+        names = ["index.lock", "HEAD.lock", "packed-refs.lock", f"refs/heads/{self.branch}.lock"]
+        for name in [*names, f"refs/sheetanchor/remote/{self.branch}.lock"]:
             (self._git_dir / name).unlink(missing_ok=True)
 
     def owner(self) -> User:
@@ -349,7 +373,7 @@ def _environment(index: Path | None) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ControlMaster=no -o ControlPath=none",
         "GIT_LITERAL_PATHSPECS": "0",
     }
     return env | ({"GIT_INDEX_FILE": str(index)} if index else {})

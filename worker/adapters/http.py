@@ -4,15 +4,13 @@ import http.client
 import urllib.error
 import urllib.request
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object, **__: object) -> None:
         """Follow nothing: a redirect is an answer."""
 
 
-_OPENER.add_handler(_NoRedirects())
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
 
 def status(url: str, *, timeout: float) -> int | None:

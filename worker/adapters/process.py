@@ -21,6 +21,7 @@ from worker.errors import CommandError, UnavailableError
 
 MARK = "SHEETANCHOR_DEPLOYMENT"
 TAIL = 40  # lines of output kept for the error
+GRACE = 5.0  # seconds that output may lag behind the program's end
 LONGEST_LINE = 4_000  # characters
 
 Line = Callable[[str], None]
@@ -68,12 +69,12 @@ def run(
         )
     except OSError as error:
         raise CommandError(argv, "could not be started", str(error)) from error
-    with child:
-        try:
-            return _wait(child, argv, timeout, on_line)
-        except BaseException:
-            _kill_group(child.pid)
-            raise
+    try:
+        return _wait(child, argv, timeout, on_line)
+    except BaseException:
+        _kill_group(child.pid)
+        child.wait()
+        raise
 
 
 def _wait(
@@ -85,7 +86,7 @@ def _wait(
     readers = [
         threading.Thread(target=_read_lines, args=(child.stderr, tail, on_line), daemon=True),
         threading.Thread(target=_read_all, args=(child.stdout, stdout), daemon=True),
-    ]
+    ]  # each closes its pipe: to close it from here would wait for whoever holds it
     for reader in readers:
         reader.start()
     try:
@@ -93,7 +94,7 @@ def _wait(
     except subprocess.TimeoutExpired as error:
         raise CommandError(argv, f"ran longer than {timeout:g} s", "\n".join(tail)) from error
     for reader in readers:
-        reader.join(timeout=10)  # a grandchild may hold the pipe open for ever
+        reader.join(timeout=GRACE)  # a grandchild may hold the pipe open for ever
     if code != 0:
         outcome = f"exited {code}" if code > 0 else f"was killed by signal {-code}"
         raise CommandError(argv, outcome, "\n".join(tail) or "".join(stdout)[-2_000:])
@@ -101,15 +102,17 @@ def _wait(
 
 
 def _read_lines(stream: IO[str], tail: deque[str], on_line: Line | None) -> None:
-    for line in stream:
-        text = line.rstrip("\n")[:LONGEST_LINE]
-        tail.append(text)
-        if on_line:
-            on_line(text)
+    with stream:
+        for line in stream:
+            text = line.rstrip("\n")[:LONGEST_LINE]
+            tail.append(text)
+            if on_line:
+                on_line(text)
 
 
 def _read_all(stream: IO[str], into: list[str]) -> None:
-    into.extend(stream)
+    with stream:
+        into.extend(stream)
 
 
 def _tied(user: User | None) -> list[str]:

@@ -18,6 +18,7 @@ from worker.adapters.mongo_server import Collection, Reading
 from worker.backups import proof, stream
 from worker.backups.links import Links
 from worker.backups.manifest import CollectionEntry
+from worker.backups.progress import Progress
 from worker.backups.text import size_text
 from worker.clock import Clock, rfc3339
 from worker.errors import BackupError
@@ -36,6 +37,7 @@ class Dump:
         self._links = links
         self._clock = clock
         self._report = report
+        self._progress = Progress(report, clock)
         self._settling = proof.Settling(mongo, clock)
 
     def run(self) -> dict[str, dict[str, CollectionEntry]]:
@@ -92,9 +94,13 @@ class Dump:
 
     def _read(self, tree: Tree, collection: Collection, entry: CollectionEntry) -> CollectionEntry:
         tree.remove(entry.file)
-        with closing(tree.create(entry.file)) as descriptor:
-            written = stream.write(self._mongo.raw_batches(collection), descriptor)
         name = f"{collection.database}.{collection.name}"
+
+        def tick(size: int) -> None:
+            self._progress.tick(lambda: f"{name}: {size_text(size)} so far")
+
+        with closing(tree.create(entry.file)) as descriptor:
+            written = stream.write(self._mongo.raw_batches(collection), descriptor, tick)
         self._report(f"{name}: {written.documents:,} documents, {size_text(written.bytes)}")
         return replace(
             entry,

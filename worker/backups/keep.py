@@ -14,6 +14,7 @@ from worker.adapters.files import Stat, closing
 from worker.adapters.files_tree import Scan, Tree
 from worker.backups.links import Links
 from worker.backups.manifest import FileEntry
+from worker.backups.progress import Progress
 from worker.backups.source import STAGING, Source
 from worker.backups.text import size_text
 
@@ -33,6 +34,7 @@ class Keep:
         self._folder = folder
         self._links = links
         self._report = report
+        self._progress = Progress(report, source.clock)
         self._before = links.manifest.files_by_path() if links.manifest else {}
 
     def run(self) -> list[FileEntry]:
@@ -68,6 +70,7 @@ class Keep:
     def _entry(
         self, live: Tree, backup: Tree, root: str, path: str, seen: Stat
     ) -> FileEntry | None:
+        self._progress.tick(lambda: f"{root}: at {path}")
         stored = f"uploads/{root}/{path}" if path else f"uploads/{root}"
         if seen.type == "dir":
             backup.make_folder(stored)

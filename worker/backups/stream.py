@@ -7,7 +7,7 @@ and the reader checks the gzip member's end and each document's length prefix.
 
 import hashlib
 import struct
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,10 +41,13 @@ class Written:
     file_sha256: str
 
 
-def write(batches: Iterable[bytes], descriptor: int) -> Written:
+def write(
+    batches: Iterable[bytes], descriptor: int, tick: Callable[[int], None] = lambda _: None
+) -> Written:
     """Compress batches of documents into an open file, at level 1 (7x faster than mongodump's).
 
-    Hashing and counting are done by the thread that reads, the rest by this one.
+    Hashing and counting are done by the thread that reads, the rest by this one. `tick`
+    gets the raw bytes so far, after each batch; what it raises ends the stream.
     """
     compressor = isal_zlib.compressobj(level=1, wbits=GZIP)
     tally = _Tally()
@@ -52,6 +55,7 @@ def write(batches: Iterable[bytes], descriptor: int) -> Written:
     with closing(_read_ahead(tally.over(batches))) as read:
         for batch in read:
             file_size += _emit(compressor.compress(batch), packed, out)
+            tick(tally.bytes)
     file_size += _emit(compressor.flush(), packed, out)  # of no documents: a valid empty member
     return Written(
         documents=tally.documents,

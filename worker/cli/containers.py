@@ -14,8 +14,9 @@ from worker.cli.screen import Lines
 from worker.cli.session import Session, confirm, pass_session, person
 from worker.cli.status import shown
 from worker.config import App
+from worker.configfile import redactor
 from worker.errors import UnavailableError, UsageError
-from worker.jobs import Runner, redactor
+from worker.jobs import Runner
 from worker.operations import Operations, Removed
 from worker.state import State
 

@@ -12,10 +12,11 @@ from worker.cli.interrupt import Interrupt
 from worker.cli.session import Session, confirm, pass_session, person
 from worker.clock import rfc3339
 from worker.config import App
+from worker.configfile import redactor
 from worker.decisions import UNTIL_ENDED, Decisions
 from worker.deployment import Deployment, Status, new_id, view
 from worker.errors import SheetanchorError, UsageError
-from worker.jobs import Runner, redactor
+from worker.jobs import Runner
 from worker.journal import Journal
 from worker.release import Release
 from worker.report import cleaned

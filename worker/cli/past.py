@@ -11,9 +11,9 @@ from worker import deployment
 from worker.cli.session import Session
 from worker.clock import SystemClock
 from worker.config import App
+from worker.configfile import redactor
 from worker.deployment import view
 from worker.errors import NotFoundError, UnavailableError
-from worker.jobs import redactor
 from worker.journal import Journal, journals
 from worker.ledger import Ledger
 from worker.redact import Redactor

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker import jobs
 from worker.cli import output
 from worker.cli.session import Session
 from worker.deployment import Status
 from worker.errors import UnavailableError
 from worker.jobs import Runner
-from worker.ledger import Ledger, connect
+from worker.ledger import Ledger, connect, url_of
 from worker.report import Screen
 
 
 def ledger(session: Session) -> Ledger | None:
     """Return the ledger if its Redis answers within a second; nothing here needs it."""
-    found = Ledger(connect(jobs.redis_url(session.config), for_web=True))
+    found = Ledger(connect(url_of(session.config), for_web=True))
     try:
         found.worker_listening()
     except UnavailableError:

@@ -26,10 +26,10 @@ from worker.clock import parse
 from worker.deployment import Deployment, Status
 from worker.deployment import view as view_of
 from worker.errors import NotFoundError
-from worker.ledger.connection import check, connect, translated
+from worker.ledger.connection import check, connect, private_socket, translated, url_of
 from worker.ledger.scripts import ACCEPT, PUBLISH
 
-__all__ = ["Ledger", "check", "connect"]
+__all__ = ["Ledger", "check", "connect", "private_socket", "url_of"]
 
 View = dict[str, Any]
 

@@ -1,15 +1,19 @@
 """The connection to Redis, and whether this Redis may be trusted with what is queued."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from worker.config import Config
 from worker.errors import ConfigError, UnavailableError
 
+LONGEST_SOCKET = 107  # bytes
 WEB_TIMEOUT = 1.0  # seconds; GitHub waits 10, and a frozen Redis must cost it under 2
 
 _SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
@@ -72,3 +76,17 @@ def _setting(redis: Redis, key: str) -> str:
         return str(redis.config_get(key).get(key, "unknown"))
     except ResponseError:  # a hosted Redis may forbid CONFIG
         return "unknown"
+
+
+def url_of(config: Config) -> str:
+    """Return the Redis to use: configured, or the private one that `up` runs."""
+    return config.server.redis_url or f"unix://{private_socket(config)}"
+
+
+def private_socket(config: Config) -> Path:
+    """Return the private Redis's socket; the kernel takes no path over 107 bytes."""
+    socket = config.server.state_dir / "redis" / "redis.sock"
+    if len(str(socket)) <= LONGEST_SOCKET:
+        return socket
+    digest = hashlib.sha256(str(socket).encode()).hexdigest()[:12]
+    return Path("/run") / f"sheetanchor-{digest}" / "redis.sock"

@@ -41,6 +41,8 @@ class Attempt:
     facts: dict[str, Facts] = field(default_factory=dict)
     phase: str = "deploy"
     inherited: bool = False  # from a process that died
+    settled: bool = False  # what its daemon was doing has ended since
+    note: Callable[[Facts], object] = lambda _: None  # journals a fact before the step acts on
 
     def fact(self, step: str, name: str, default: Any = None) -> Any:
         """Return what a step of the deploy found, or the default."""
@@ -87,8 +89,12 @@ class Attempt:
     @property
     def containers(self) -> list[Container]:
         """The project's containers as they are now, without one-off runs."""
-        project = self.fact("preflight", "project")
-        return [one for one in self.engine.containers(project) if not one.oneoff]
+        return [one for one in self.everything if not one.oneoff]
+
+    @property
+    def everything(self) -> list[Container]:
+        """The project's containers as they are now, one-off runs too."""
+        return self.engine.containers(self.fact("preflight", "project"))
 
     @property
     def before(self) -> list[Container]:

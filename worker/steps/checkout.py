@@ -12,4 +12,5 @@ def run(attempt: Attempt) -> Facts:
     if kept:
         revision = attempt.fact("preflight", "revision")
         attempt.checkout.move(revision, kept, head, without=without)
+        attempt.checkout.put_branch_back(attempt.id)
     return {"checkout": head.revision}

@@ -34,12 +34,22 @@ def check(attempt: Attempt) -> None:
     limit = attempt.app.backup.max_pause
     if attempt.app.backup.consistency == "live":
         return
+    _nothing_else_runs(attempt)
     expected = data.expected_seconds(attempt)
     if expected > limit:
         raise GuardError(
             f"The fence's backup is expected to stop the app for {expected:.0f} s,"
             f" more than max_pause ({limit:g} s).",
             remedy='Raise backup.max_pause, or set consistency = "live".',
+        )
+
+
+def _nothing_else_runs(attempt: Attempt) -> None:
+    one_offs = [one.name for one in attempt.everything if one.oneoff and one.running]
+    if one_offs:
+        raise GuardError(
+            f"A `docker compose run` of the app is under way: {', '.join(one_offs)}.",
+            remedy="Wait for its end, or stop it, then deploy again.",
         )
 
 

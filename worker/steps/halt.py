@@ -10,9 +10,10 @@ LIMIT = 600.0  # seconds that operations in MongoDB may take to end
 def run(attempt: Attempt) -> Facts:
     """Stop the containers, whatever release they are of; wait for the databases."""
     began = attempt.clock.now()
-    quiet.stop(attempt, attempt.containers)
-    if attempt.inherited:
-        quiet.settle(attempt)  # of a dead process: the daemon may be busy for it still
-        quiet.stop(attempt, attempt.containers)
+    quiet.stop(attempt, attempt.everything)
+    if attempt.inherited or "deploy.switch" not in attempt.facts:
+        quiet.settle(attempt)  # the daemon may be busy still for a Compose that was killed
+        quiet.stop(attempt, attempt.everything)
+    attempt.note({"halted_at": rfc3339(attempt.clock.now())})
     waited = quiet.wait_for_databases(attempt, LIMIT)
     return {"stopped_at": rfc3339(began), "operations_waited_for": waited}

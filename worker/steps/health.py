@@ -12,11 +12,11 @@ from worker.adapters import http
 from worker.adapters.engine import Container
 from worker.config import HealthUrl
 from worker.errors import HealthError
-from worker.release import Release
+from worker.release import Release, policy_of
 from worker.steps import tripwire
 from worker.steps.attempt import Attempt, Facts
 
-POLL = 0.5  # seconds
+POLL = 0.25  # seconds
 LOG_LINES = 20  # of each container, told when the release is not well
 URL_TIMEOUT = 5.0  # seconds
 GIVEN_UP = 500  # the first status that is not an answer of the app
@@ -83,23 +83,34 @@ def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
 def look(attempt: Attempt, target: Release, watch: Watch) -> str | None:
     """Return what is wrong now, or None. Raises HealthError for what cannot mend."""
     containers = attempt.containers
-    before = {one.service: one for one in attempt.before} if attempt.going_back else {}
     for service in target.images:
-        excused = _excused(before.get(service), bool(before))
+        before = [one for one in attempt.before if one.service == service]
+        excused = attempt.going_back and _excused(attempt, before)
         there = [one for one in containers if one.service == service]
         if not there and not excused and not _optional(target, service):
             return f"service {service} has no container"
-        complaints = [_container(one, watch) for one in there if not excused]
+        one_shot = _one_shot(target, service) and not any(one.running for one in before)
+        complaints = [_container(one, watch, one_shot) for one in there if not excused]
         if any(complaints):
             return next(filter(None, complaints))
     return _urls(attempt)
 
 
-def _excused(before: Container | None, noted: bool) -> bool:
+def _excused(attempt: Attempt, before: list[Container]) -> bool:
     """Whether a service was not well before either, or was not there."""
-    if not noted:
-        return False
-    return before is None or not before.running or before.health == "unhealthy"
+    unstable = attempt.fact("preflight", "unstable", [])
+    return bool(attempt.before) and all(
+        not one.running
+        or one.status == "restarting"
+        or one.health == "unhealthy"
+        or one.name in unstable
+        for one in before
+    )
+
+
+def _one_shot(target: Release, service: str) -> bool:
+    """Whether a service's program is meant to end: nothing restarts it."""
+    return bool(policy_of(target.model()["services"].get(service) or {})["Name"] == "no")
 
 
 def _optional(target: Release, service: str) -> bool:
@@ -107,10 +118,10 @@ def _optional(target: Release, service: str) -> bool:
     return scale.get("scale") == 0 or bool(scale.get("profiles"))
 
 
-def _container(one: Container, watch: Watch) -> str | None:
+def _container(one: Container, watch: Watch, one_shot: bool) -> str | None:
     _crash_loop(one, watch)
-    if one.status == "exited" and one.exit_code == 0 and one.policy.get("Name") in ("", "no"):
-        return None  # a one-shot service that is done
+    if one.status == "exited" and one.exit_code == 0 and one_shot:
+        return None  # it is done
     if one.status == "exited" and one.policy.get("Name") in ("", "no"):
         raise HealthError(
             f"Container {one.name} exited with {one.exit_code}.",

@@ -16,6 +16,7 @@ from worker.release import Release
 from worker.steps import health, present
 from worker.steps.attempt import Attempt, Facts
 
+LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
 ROOM = 200 * 1024 * 1024  # bytes that must stay free beside the backups
 
 
@@ -47,6 +48,7 @@ def run(attempt: Attempt) -> Facts:
         "head": {"revision": head.revision, "ref": head.ref},
         "containers": [one.as_dict() for one in containers],
         "old_release": old.id if old else None,
+        "unstable": _unstable(attempt, containers),
         "restore_from": _restore_from(attempt),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
@@ -94,6 +96,16 @@ def rollback_target(attempt: Attempt) -> Release:
             remedy="Name one with --to; `sheetanchor history` lists them.",
         )
     return Release.load(attempt.state.releases, wanted)
+
+
+def _unstable(attempt: Attempt, containers: list[Container]) -> list[str]:
+    """Return the containers that crash again and again already, seen twice."""
+    suspects = {one.id: one.restarts for one in containers if one.restarts}
+    if not suspects:
+        return []
+    attempt.clock.sleep(LOOK_AGAIN)
+    now = attempt.engine.containers(containers[0].project)
+    return [one.name for one in now if one.restarts > suspects.get(one.id, one.restarts)]
 
 
 def _restore_from(attempt: Attempt) -> str | None:

@@ -29,6 +29,8 @@ def release(
     if not containers:
         return None
     stored = _stored(attempt)
+    if stored and _mends(attempt):
+        return stored
     wrong: list[str] = []
     if stored:
         wrong = differences(_hashes(stored, attempt), containers)
@@ -66,6 +68,15 @@ def _stored(attempt: Attempt) -> Release | None:
         return Release.load(attempt.state.releases, running["release"])
     except NotFoundError:
         return None
+
+
+def _mends(attempt: Attempt) -> bool:
+    """Whether a person mends an inconsistent app: then what runs may match nothing."""
+    hold = attempt.decisions.read()["hold"] or {}
+    asked = attempt.deployment
+    return hold.get("kind") == "inconsistent" and (
+        asked.kind == "restore" or bool(asked.options.get("force"))
+    )
 
 
 def _rendered(attempt: Attempt, project: str, head: Head) -> tuple[Release | None, str]:

@@ -64,11 +64,12 @@ def settle(attempt: Attempt, limit: float = 120) -> None:
     clock = attempt.clock
     began = since = clock.monotonic()
     seen = None
-    while clock.monotonic() - began < limit:
-        now = [(one.id, one.status, one.started_at) for one in attempt.containers]
+    grace = max([one.stop_timeout for one in attempt.everything], default=0)
+    while clock.monotonic() - began < max(limit, 2 * grace + 5):
+        now = [(one.id, one.status, one.started_at) for one in attempt.everything]
         if now != seen:
             seen, since = now, clock.monotonic()
-        grace = max([one.stop_timeout for one in attempt.containers], default=0)
         if clock.monotonic() - since > grace + 1:
-            return
+            break
         clock.sleep(POLL)
+    attempt.settled = True

@@ -13,7 +13,7 @@ from worker.adapters.engine import Container
 from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
-from worker.release import Release
+from worker.release import Release, policy_of
 from worker.steps import quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.guards import mounts
@@ -31,26 +31,56 @@ def run(attempt: Attempt) -> Facts:
     for name, image in target.images.values():
         if attempt.engine.image_id(name) != image:
             attempt.engine.tag(image, name)
+    if attempt.going_back and attempt.inherited and not attempt.settled:
+        quiet.settle(attempt)
+    attempt.note({"up": True})
+    _bring_up(attempt, target)
+    _give_policies_back(attempt, target)
+    return {
+        "release": target.id,
+        "serving_at": rfc3339(attempt.clock.now()),
+        "health_budget": max([one.health_budget for one in attempt.containers], default=0.0),
+    }
+
+
+def _bring_up(attempt: Attempt, target: Release) -> None:
     for left in range(TRIES - 1, -1, -1):
         _up(attempt, target)
         wrong = _wrong(attempt, target)
         if not wrong:
-            break
+            return
         if not left:
-            raise StepError(
-                f"The containers did not become what they should: {'; '.join(wrong)}.",
-                remedy="Look at `docker ps -a` and the containers' logs.",
-            )
+            raise _not_there(wrong)
         attempt.say(f"not there yet: {'; '.join(wrong)}")
         quiet.settle(attempt)
-    _give_policies_back(attempt)
-    return {"release": target.id, "serving_at": rfc3339(attempt.clock.now())}
+
+
+def confirm(attempt: Attempt, target: Release) -> None:
+    """Raise StepError unless the release's containers are what runs; mend their policies."""
+    there = {one.service for one in attempt.containers if one.running}
+    wrong = _wrong(attempt, target)
+    wrong += [
+        f"service {one.service} does not run"
+        for one in attempt.before
+        if one.running and one.service in target.images and one.service not in there
+    ]
+    if wrong:
+        raise _not_there(wrong)
+    _give_policies_back(attempt, target)
+
+
+def _not_there(wrong: list[str]) -> StepError:
+    return StepError(
+        f"The containers are not what they should be: {'; '.join(wrong)}.",
+        remedy="Look at `docker ps -a` and the containers' logs.",
+    )
 
 
 def move_forward(attempt: Attempt) -> None:
     """Move the checkout to the new revision; keep what a person changed in it."""
     revision, without = attempt.fact("preflight", "revision"), attempt.app.data.uploads
     kept = attempt.checkout.local_changes(attempt.id, without=without)
+    attempt.checkout.keep_branch(attempt.id)
     head = Head(revision, f"refs/heads/{attempt.app.branch}")
     attempt.checkout.move(kept, revision, head, without=without)
     attempt.checkout.add_missing(revision, kept, without)
@@ -92,6 +122,8 @@ def _stale(attempt: Attempt, target: Release) -> list[str]:
     A single-file bind holds on to the old inode for as long as the container
     runs; Compose sees no difference (measured).
     """
+    if not attempt.checkout.kept(attempt.id):
+        return []  # the checkout never moved
     changed = {str(attempt.app.checkout / path) for path in attempt.fact("pull", "changed", ())}
     running = {one.service for one in attempt.containers if one.running}
     mounted = mounts(target.model()).items()
@@ -119,11 +151,17 @@ def _started(one: Container, going_back: bool) -> bool:
     return one.running or (one.status == "exited" and (not going_back or one.exit_code == 0))
 
 
-def _give_policies_back(attempt: Attempt) -> None:
-    """Give containers that were only stopped and started their restart policies back."""
+def _give_policies_back(attempt: Attempt, target: Release) -> None:
+    """Give containers that were only stopped and started their restart policies back.
+
+    A noted `no` may be what a way back left that did not end: then the model's holds.
+    """
     noted = {one.id: one.policy for one in attempt.before}
     by_name = {one.name: one.policy for one in attempt.before}
+    services = target.model().get("services") or {}
     for one in attempt.containers:
         policy = noted.get(one.id) or (by_name.get(one.name) if attempt.going_back else None)
-        if policy is not None and one.policy != policy:
+        if policy is None or policy.get("Name") in ("", "no"):
+            policy = policy_of(services.get(one.service) or {})
+        if (one.policy.get("Name") or "no", one.policy) != (policy["Name"], policy):
             attempt.engine.set_policy(one.id, policy)

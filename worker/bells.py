@@ -1,0 +1,121 @@
+"""A worker: RQ's, on this host's queue, beside the scan.
+
+RQ's own supervision is not relied on: when it gives up (Redis went away, a
+malformed job), it is started again in the same process, so that a running job
+keeps its parent.
+"""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from redis import Redis, RedisError
+from rq import Worker
+from rq.exceptions import StopRequested
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from worker import ledger, service
+from worker.config import Config
+from worker.errors import SheetanchorError
+from worker.ledger import Ledger
+from worker.queue import AllowedJob, queue
+from worker.scan import Scan
+
+log = logging.getLogger(__name__)
+
+
+class BellWorker(Worker):
+    """RQ's worker, that tells the scan when a job process was killed."""
+
+    scan: Scan
+    stopping: threading.Event
+
+    def handle_work_horse_killed(self, job: Job, *args: Any, **kwargs: Any) -> None:
+        """Have the way back begin at once, in a process of its own."""
+        log.warning("job.killed", extra={"job": job.id})
+        self.scan.wake()
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Let the running job finish; a second signal changes nothing."""
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call] # RQ has no types there
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Do nothing: RQ would kill the job; it is let finish, however often it is asked."""
+
+
+def work(config: Config) -> int:
+    """Run a worker until SIGTERM; it then finishes the deployment that runs. Exit code 0."""
+    service.environment(config)
+    stopping = threading.Event()
+    _listen(stopping)
+    scan = Scan(config, Ledger(ledger.connect(ledger.url_of(config), for_web=True)))
+    scan.start()
+    while not stopping.is_set():
+        _answer_bells(config, scan, stopping)
+        _listen(stopping)  # RQ leaves handlers of its own behind
+        stopping.wait(1)
+    scan.stop()
+    _wait_for_jobs()
+    return 0
+
+
+def _listen(stopping: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+
+
+def _answer_bells(config: Config, scan: Scan, stopping: threading.Event) -> None:
+    """Run RQ's worker until it gives up or is asked to stop."""
+    redis = ledger.connect(ledger.url_of(config), for_web=False)
+    try:
+        _wait_for_redis(redis, stopping)
+        if stopping.is_set():
+            return
+        ledger.check(redis)
+        bells = BellWorker(
+            [queue(redis)],
+            connection=redis,
+            job_class=AllowedJob,
+            serializer=JSONSerializer,
+            worker_ttl=60,
+            job_monitoring_interval=10,
+            maintenance_interval=30,
+        )
+        bells.scan, bells.stopping = scan, stopping
+        bells.work(logging_level="WARNING")
+    except (RedisError, SheetanchorError, OSError) as error:
+        log.warning("bells.lost", extra={"error": str(error)})
+    except (SystemExit, StopRequested):
+        log.warning("bells.stopped")
+    finally:
+        redis.close()
+
+
+def _wait_for_redis(redis: Redis, stopping: threading.Event) -> None:
+    said = False
+    while not stopping.is_set():
+        try:
+            redis.ping()
+        except RedisError as error:
+            if not said:
+                log.warning("redis.missing", extra={"error": str(error)})
+            said = True
+            stopping.wait(1)
+        else:
+            return
+
+
+def _wait_for_jobs() -> None:
+    """Let a job process that RQ lost sight of come to its end."""
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        return
