@@ -18,6 +18,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+import worker.jobs  # noqa: F401 - imported once, so that each fork of this process is ready
 from worker import ledger, service
 from worker.config import Config
 from worker.errors import SheetanchorError

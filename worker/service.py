@@ -1,27 +1,18 @@
-"""The long-running processes: the web, and everything in one go.
+"""The long-running processes: the web, and everything in one go."""
 
-Little is imported here: the supervisor is there all the time and does nothing.
-"""
-
+import json
 import logging
 import os
 import shutil
-import signal
 import sys
-import threading
-
-from redis import RedisError
+from typing import Any
 
 from worker import configfile, ledger, logs
-from worker.adapters.process import Child
-from worker.clock import SystemClock
 from worker.config import Config
-from worker.errors import ConfigError, UnavailableError
+from worker.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-SUPERVISE = 0.5  # seconds
-REDIS_STARTS = 30.0  # seconds
 WEB_STOPS = 15.0  # seconds
 
 
@@ -38,41 +29,20 @@ def up(config: Config) -> int:
     """Run web, worker and, unless one is configured, a private Redis, until SIGTERM.
 
     Stops in the order web, worker (a deployment finishes), Redis. A process that
-    ends by itself is started again.
+    ends by itself is started again. Replaces this process by `worker.supervise`.
     """
     configfile.check_secrets(config)
     environment(config)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
-    commands = {"worker": _worker(config), "web": _web(config)}
-    redis = None
+    programs = [
+        {"name": "worker", "argv": _worker(config), "stops_within": None, "socket": None},
+        {"name": "web", "argv": _web(config), "stops_within": WEB_STOPS, "socket": None},
+    ]
     if not config.server.redis_url:
-        redis = _start_redis(config)
-    running = {name: Child(name, argv, os.environ) for name, argv in commands.items()}
+        programs.insert(0, _redis(config))
     log.info("sheetanchor.started", extra={"listen": config.server.listen})
-    while not stopping.wait(SUPERVISE):
-        for name, argv in commands.items():
-            if (code := running[name].ended()) is not None:
-                log.error("process.ended", extra={"process": name, "exit": code})
-                running[name] = Child(name, argv, os.environ)
-        if redis and redis.ended() is not None:
-            log.error("process.ended", extra={"process": "redis", "exit": redis.ended()})
-            redis = _start_redis_again(config, redis)
-    running["web"].stop(timeout=WEB_STOPS)
-    running["worker"].stop(timeout=None)
-    if redis:
-        redis.stop(timeout=None)
+    argv = [sys.executable, "-m", "worker.supervise", json.dumps(programs)]
+    os.execv(argv[0], argv)  # noqa: S606 - no shell; it takes over our id and signals
     return 0
-
-
-def _start_redis_again(config: Config, ended: Child) -> Child:
-    """Return a new Redis, or the ended one: a running deployment goes on without."""
-    try:
-        return _start_redis(config)
-    except UnavailableError as error:
-        log.error("redis.missing", extra={"error": str(error)})  # noqa: TRY400 - no traceback
-        return ended
 
 
 def environment(config: Config) -> None:
@@ -92,8 +62,8 @@ def _web(config: Config) -> list[str]:
     return [sys.executable, "-m", "gunicorn", *settings, "webhook.wsgi:app"]
 
 
-def _start_redis(config: Config) -> Child:
-    """Start the private Redis and wait until it answers. Raises ConfigError, UnavailableError."""
+def _redis(config: Config) -> dict[str, Any]:
+    """Return how to start the private Redis. Raises ConfigError when there is none."""
     program = shutil.which("redis-server")
     if program is None:
         raise ConfigError(
@@ -105,14 +75,4 @@ def _start_redis(config: Config) -> Child:
     argv = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     argv += ["--dir", str(home), "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
     argv += ["--maxmemory-policy", "noeviction", "--logfile", str(home / "redis.log")]
-    child, clock = Child("redis", argv, os.environ), SystemClock()
-    client = ledger.connect(f"unix://{socket}", for_web=True)
-    deadline = clock.monotonic() + REDIS_STARTS
-    while clock.monotonic() < deadline and child.ended() is None:
-        try:
-            client.ping()
-        except RedisError:
-            clock.sleep(0.05)
-        else:
-            return child
-    raise UnavailableError("The private Redis did not start.", remedy=f"Look into {home}.")
+    return {"name": "redis", "argv": argv, "stops_within": None, "socket": str(socket)}

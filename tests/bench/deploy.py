@@ -1,4 +1,4 @@
-"""What a deploy costs, on real parts: `python -m tests.bench.deploy`, from the top folder.
+"""What a deploy costs, on real parts: `python -m tests.bench.deploy [ROUNDS]`, in the top folder.
 
 Prints one JSON object: push to first step, the outage of a good deploy beside a bare
 `docker compose up -d` of the same images in the same run (for both kinds of
@@ -8,6 +8,7 @@ of the idle processes.
 
 import json
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,7 @@ from tests.e2e.conftest import Mongod
 from tests.e2e.world import World, release
 from worker.clock import parse
 
-ROUNDS = 5
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 
 
 class Outage:
@@ -112,7 +113,7 @@ def summary(world, hand, ours):
 def pss(world):
     """Return the proportional memory of web, worker and Redis, in MB, by process."""
     total = {}
-    for pid in world.pids(str(world.config)):
+    for pid in {*world.pids(str(world.config)), *world.pids(str(world.state))}:
         try:
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             name = Path(f"/proc/{pid}/comm").read_text().strip()
