@@ -160,11 +160,6 @@ class Engine:
         names = (name for image in images for name in image["RepoTags"] or ())
         return [name for name in names if name.rpartition(":")[0] == repository]
 
-    def root(self) -> str:
-        """Return the folder in which Docker keeps its images."""
-        with _translated("ask Docker for its folder"):
-            return str(self._client.info()["DockerRootDir"])
-
     def logs(self, container: str, *, tail: int) -> str:
         """Return the last lines that a container wrote."""
         with _translated("read a container's log"):

@@ -81,9 +81,13 @@ def backups(folder: Path, app: str) -> list[Backup]:
 
 
 def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
-    """Return the backup of that id, or the newest verified one. Raises NotFoundError."""
+    """Return the backup of that id, or the newest verified one that is no safety backup.
+
+    Raises NotFoundError.
+    """
     found = backups(folder, app)
-    wanted = newest_verified(found) if backup_id is None else _named(found, backup_id)
+    usual = [each for each in found if each.kind != "safety"]  # those are named to be restored
+    wanted = newest_verified(usual) if backup_id is None else _named(found, backup_id)
     if wanted is None:
         raise NotFoundError(
             f"There is no {'verified backup' if backup_id is None else f'backup {backup_id!r}'} "

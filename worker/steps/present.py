@@ -29,7 +29,7 @@ def release(
     if not containers:
         return None
     stored = _stored(attempt)
-    if stored and _mends(attempt):
+    if stored and _mends(attempt, stored):
         return stored
     wrong: list[str] = []
     if stored:
@@ -70,8 +70,13 @@ def _stored(attempt: Attempt) -> Release | None:
         return None
 
 
-def _mends(attempt: Attempt) -> bool:
-    """Whether a person mends an inconsistent app: then what runs may match nothing."""
+def _mends(attempt: Attempt, stored: Release) -> bool:
+    """Whether a person mends an inconsistent app: then what runs may match nothing.
+
+    But for a release whose images somebody removed: there is no way back to that one.
+    """
+    if any(attempt.engine.image_id(image) is None for _, image in stored.images.values()):
+        return False
     hold = attempt.decisions.read()["hold"] or {}
     asked = attempt.deployment
     return hold.get("kind") == "inconsistent" and (

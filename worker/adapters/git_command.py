@@ -1,0 +1,171 @@
+"""Runs Git, through its command line, in one checkout, as the checkout's owner.
+
+The repository is not trusted: hooks, fsmonitor, submodules and every protocol
+but that of the clone address are off, and nothing that came over the network
+stands where Git could read it as an option.
+"""
+
+import os
+import pwd
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.adapters import process
+from worker.adapters.process import User
+from worker.errors import CommandError, UnavailableError
+
+LOCAL = 60.0  # seconds, for a command that needs no network
+REMOTE = 300.0  # seconds, for a fetch
+CLONE = 1_800.0  # seconds
+
+_SAFE = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "credential.helper=",
+    "gc.auto=0",
+    "protocol.allow=never",
+)
+_SCP_LIKE = re.compile(r"^[^/]+@[^/]+:|^[^/:]+:[^/]")
+
+
+@dataclass(frozen=True)
+class GitCommand:
+    """Git in one folder. `mark` ties its programs to a deployment."""
+
+    directory: Path
+    branch: str
+    clone_url: str | None = None
+    mark: str | None = None
+
+    def clear_locks(self) -> None:
+        """Remove what a killed Git left. The caller holds the app's lock."""
+        names = ["index.lock", "HEAD.lock", "packed-refs.lock", f"refs/heads/{self.branch}.lock"]
+        for name in [*names, f"refs/sheetanchor/remote/{self.branch}.lock"]:
+            (self.git_dir / name).unlink(missing_ok=True)
+
+    def owner(self) -> User:
+        """Return whom Git runs as: the owner of the checkout's folder."""
+        there = self.directory if self.directory.exists() else self.directory.parent
+        status = there.stat()
+        try:
+            home = pwd.getpwuid(status.st_uid).pw_dir
+        except KeyError:
+            home = "/nonexistent"
+        return User(status.st_uid, status.st_gid, home)
+
+    @property
+    def git_dir(self) -> Path:
+        """Return Git's own folder."""
+        return self.directory / ".git"
+
+    def ask_remote(
+        self, argv: Sequence[str], url: str, *, timeout: float, cwd: Path | None = None
+    ) -> None:
+        """Run what needs the remote; say what a person can do when it fails."""
+        try:
+            self.run(argv, timeout=timeout, cwd=cwd)
+        except CommandError as error:
+            shown = re.sub(r"//[^/@]*@", "//***@", url)
+            said = " ".join(error.tail.split()).replace(url, shown) or error.message
+            if re.search(r"couldn't find remote ref|Remote branch .* not found", said):
+                raise UnavailableError(
+                    f"The remote {shown} has no branch {self.branch}.",
+                    remedy="Push it, or mend branch in sheetanchor.toml.",
+                ) from error
+            raise UnavailableError(
+                f"The branch {self.branch} could not be fetched from {shown}. Git said: {said}",
+                remedy="Mend clone_url, or see that the remote is up and lets this host read it.",
+            ) from error
+
+    def index(self, name: str) -> "Index":
+        """Return a temporary index of this name."""
+        return Index(self, self.git_dir / f"sheetanchor-index-{name}")
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = LOCAL,
+        cwd: Path | None = None,
+        index: Path | None = None,
+        umask: int = 0o022,
+        may_fail: bool = False,
+    ) -> str:
+        """Run a Git command; return its output. `timeout` in seconds. Raises CommandError."""
+        settings = [*_SAFE, f"protocol.{self._protocol()}.allow=always"]
+        options = [word for setting in settings for word in ("-c", setting)]
+        try:
+            return process.run(
+                ["git", *options, *argv],
+                cwd=cwd or self.directory,
+                timeout=timeout,
+                env=_environment(index),
+                mark=self.mark,
+                user=self.owner(),
+                umask=umask,
+            )
+        except CommandError as error:
+            if may_fail:
+                return ""
+            raise CommandError(["git", *argv], outcome(error), error.tail) from error
+
+    def _protocol(self) -> str:
+        url = self.clone_url or self._origin()
+        scheme = re.match(r"^([a-z+]+)://", url)
+        if scheme:
+            return scheme.group(1)
+        return "ssh" if _SCP_LIKE.match(url) else "file"
+
+    def _origin(self) -> str:
+        config = self.git_dir / "config"
+        text = config.read_text(errors="replace") if config.exists() else ""
+        found = re.search(r'\[remote "origin"\][^\[]*?\n\s*url\s*=\s*(\S+)', text)
+        return found.group(1) if found else ""
+
+
+class Index:
+    """A temporary index, so that the real one is never half changed."""
+
+    def __init__(self, git: GitCommand, path: Path) -> None:
+        self._git = git
+        self._path = path
+
+    def __enter__(self) -> "Index":
+        self._clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def run(self, argv: Sequence[str], *, umask: int = 0o022) -> str:
+        """Run a Git command on this index."""
+        return self._git.run(argv, index=self._path, umask=umask)
+
+    def _clear(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._path.with_name(f"{self._path.name}.lock").unlink(missing_ok=True)
+
+
+def _environment(index: Path | None) -> dict[str, str]:
+    env = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ControlMaster=no -o ControlPath=none",
+        "GIT_LITERAL_PATHSPECS": "0",
+    }
+    return env | ({"GIT_INDEX_FILE": str(index)} if index else {})
+
+
+def outcome(error: CommandError) -> str:
+    """Return how a command ended: `exited 128`."""
+    return error.message.rpartition("` ")[2].rstrip(".")

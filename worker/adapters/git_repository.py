@@ -1,0 +1,133 @@
+"""What a clone holds: its revisions, their files, and what the remote has."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from worker.adapters.git_command import CLONE, REMOTE, GitCommand
+from worker.errors import CommandError, GuardError
+
+WHO = ("-c", "user.name=sheetanchor", "-c", "user.email=sheetanchor@localhost")
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where HEAD is: a revision, and the branch it names (None when detached)."""
+
+    revision: str
+    ref: str | None
+
+
+class Repository(GitCommand):
+    """A clone on this host, to read from. Its remote refs are all that ever moves."""
+
+    def exists(self) -> bool:
+        """Return whether there is a repository."""
+        return (self.directory / ".git").exists()
+
+    def clone(self) -> None:
+        """Make the checkout from `clone_url`, whole or not at all.
+
+        Raises GuardError when it cannot be made there, UnavailableError for the remote.
+        """
+        if self.clone_url is None:
+            raise GuardError(
+                f"There is no checkout at {self.directory}.",
+                remedy="Clone the repository there, or set clone_url.",
+            )
+        if self.directory.exists() and any(self.directory.iterdir()):
+            raise GuardError(
+                f"{self.directory} is there, but is no Git repository.",
+                remedy="Move it away, or mend checkout in sheetanchor.toml.",
+            )
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.directory.with_name(f".{self.directory.name}.partial")
+        if partial.exists():
+            shutil.rmtree(partial)
+        argv = ["clone", "--quiet", "--branch", self.branch, "--", self.clone_url, str(partial)]
+        self.ask_remote(argv, self.clone_url, timeout=CLONE, cwd=self.directory.parent)
+        if self.directory.exists():
+            self.directory.rmdir()
+        partial.rename(self.directory)
+
+    def fetch(self) -> str:
+        """Bring the branch from the remote; return its head. Nothing else moves.
+
+        Raises UnavailableError when the remote does not give it.
+        """
+        self.clear_locks()
+        url = self.clone_url or "origin"
+        kept = f"refs/sheetanchor/remote/{self.branch}"
+        wanted = f"+refs/heads/{self.branch}:{kept}"
+        argv = ["fetch", "--quiet", "--no-tags", "--force", "--end-of-options", url, wanted]
+        self.ask_remote(argv, self.clone_url or self._origin(), timeout=REMOTE)
+        return self.revision(kept)
+
+    def revision(self, name: str) -> str:
+        """Return the commit id that a name means. Raises CommandError if there is none."""
+        argv = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+        return self.run(argv).strip()
+
+    def has(self, revision: str) -> bool:
+        """Return whether the commit is here."""
+        try:
+            return self.revision(revision) == revision
+        except CommandError:
+            return False
+
+    def head(self) -> Head:
+        """Return where HEAD is."""
+        try:
+            ref = self.run(["symbolic-ref", "--quiet", "HEAD"]).strip()
+        except CommandError:
+            ref = None
+        try:
+            return Head(self.revision("HEAD"), ref)
+        except CommandError:
+            if ref is None:
+                raise
+            return Head(self._nothing(), ref)  # a branch without a commit
+
+    def _nothing(self) -> str:
+        """Return a commit without files: where a clone of an empty repository is."""
+        with self.index("nothing") as index:
+            index.run(["read-tree", "--empty"])
+            tree = index.run(["write-tree"]).strip()
+        return self.run([*WHO, "commit-tree", tree, "-m", "Nothing yet"]).strip()
+
+    def describe(self, revision: str) -> tuple[str, str]:
+        """Return a commit's author and the first line of its message."""
+        shown = self.run(["show", "--no-patch", "--format=%an%n%s", revision]).split("\n")
+        return shown[0][:200], shown[1][:500]
+
+    def changed(self, before: str, after: str, *, without: Iterable[str] = ()) -> dict[str, str]:
+        """Return path -> status letter (A, M, D, T) from one tree to another."""
+        argv = ["diff-tree", "-r", "-z", "--no-renames", "--name-status", before, after, "--"]
+        fields = self.run([*argv, ".", *excluded(without)]).split("\0")[:-1]
+        return dict(zip(fields[1::2], fields[::2], strict=True))
+
+    def tracked(self, revision: str, paths: Sequence[str]) -> list[str]:
+        """Return which files at or below these paths the revision tracks."""
+        if not paths:
+            return []
+        argv = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", revision, "--", *paths]
+        return self.run(argv).split("\0")[:-1]
+
+    def kept(self, deployment: str) -> str | None:
+        """Return the commit that `local_changes` made for a deployment, if it did."""
+        try:
+            return self.revision(f"refs/sheetanchor/{deployment}")
+        except CommandError:
+            return None
+
+    def has_ref(self, name: str) -> bool:
+        """Return whether a ref exists."""
+        try:
+            return bool(self.revision(name))
+        except CommandError:
+            return False
+
+
+def excluded(paths: Iterable[str]) -> list[str]:
+    """Return pathspecs that leave out what is at or below these paths."""
+    return [f":(exclude,literal,top){path.rstrip('/')}" for path in paths]
