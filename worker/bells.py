@@ -54,6 +54,7 @@ class BellWorker(Worker):
 def work(config: Config) -> int:
     """Run a worker until SIGTERM; it then finishes the deployment that runs. Exit code 0."""
     service.environment(config)
+    service.refuse_unsafe_redis(config)
     stopping = threading.Event()
     _listen(stopping)
     scan = Scan(config, Ledger(ledger.connect(ledger.url_of(config), for_web=True)))

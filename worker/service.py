@@ -1,5 +1,6 @@
 """The long-running processes: the web, and everything in one go."""
 
+import contextlib
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ from typing import Any
 
 from worker import configfile, ledger, logs
 from worker.config import Config
-from worker.errors import ConfigError
+from worker.errors import ConfigError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,22 @@ def up(config: Config) -> int:
         {"name": "worker", "argv": _worker(config), "stops_within": None, "socket": None},
         {"name": "web", "argv": _web(config), "stops_within": WEB_STOPS, "socket": None},
     ]
-    if not config.server.redis_url:
+    if config.server.redis_url:
+        refuse_unsafe_redis(config)
+    else:
         programs.insert(0, _redis(config))
     log.info("sheetanchor.started", extra={"listen": config.server.listen})
     argv = [sys.executable, "-m", "worker.supervise", json.dumps(programs)]
     os.execv(argv[0], argv)  # noqa: S606 - no shell; it takes over our id and signals
     return 0
+
+
+def refuse_unsafe_redis(config: Config) -> None:
+    """Raise ConfigError for a Redis that may forget; one that is away is waited for."""
+    redis = ledger.connect(ledger.url_of(config), for_web=True)
+    with contextlib.suppress(UnavailableError):
+        ledger.check(redis)
+    redis.close()
 
 
 def environment(config: Config) -> None:

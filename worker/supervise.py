@@ -19,6 +19,7 @@ from worker.adapters.process import Child
 from worker.clock import SystemClock
 
 LOOKS_EVERY = 0.5  # seconds
+RESTARTS_AFTER = 1.0  # seconds: one that ends at once must not fill the log
 STARTS_WITHIN = 30.0  # seconds
 
 Program = dict[str, Any]
@@ -35,6 +36,7 @@ def main() -> int:
         for program in programs:
             if (code := running[program["name"]].ended()) is not None:
                 tell("process.ended", process=program["name"], exit=code)
+                stopping.wait(RESTARTS_AFTER)
                 running[program["name"]] = _start(program)
     for program in reversed(programs):
         running[program["name"]].stop(timeout=program["stops_within"])

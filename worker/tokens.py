@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
+from worker import durable
 from worker.clock import Clock, SystemClock, rfc3339
 from worker.errors import ConfigError, NotFoundError, UsageError
 
@@ -119,7 +119,8 @@ class Tokens:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = dict(self._load())
             yield known
-            _replace(self.path, [_entry(digest, token) for digest, token in known.items()])
+            entries = [_entry(digest, token) for digest, token in known.items()]
+            durable.write(self.path, json.dumps(entries, indent=2).encode())
         finally:
             os.close(lock)
 
@@ -152,20 +153,3 @@ def _unreadable(path: Path, error: Exception) -> ConfigError:
         f"The tokens in {path} could not be read: {error}.",
         remedy="Put the file back from a backup, or remove it and create tokens anew.",
     )
-
-
-def _replace(path: Path, content: Any) -> None:
-    """Write the file beside, fsync it, rename it, fsync the folder."""
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(descriptor)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -21,6 +21,7 @@ from worker.backups.dump import Dump
 from worker.backups.keep import Keep
 from worker.backups.links import Links
 from worker.backups.manifest import Manifest
+from worker.backups.progress import Progress
 from worker.backups.source import STAGING, Source
 from worker.backups.text import render, size_text
 from worker.backups.verify import Fault, check, text_is_as_written
@@ -89,7 +90,7 @@ def _made(order: Order, previous: Backup | None) -> Backup:
         partial = _new_partial(folder, order.source)
         try:
             manifest = _written(order, partial, links, damaged)
-            faults = check(partial, manifests.read(partial), decoded=links.made)
+            faults = check(partial, manifests.read(partial), links.made, _ticking(order))
             if not faults:
                 return _finished(order, partial, manifest, links)
             links = _without(links, faults)  # then all over again: rot is rare
@@ -98,6 +99,12 @@ def _made(order: Order, previous: Backup | None) -> Backup:
             _discard(partial)
             raise
         _discard(partial)
+
+
+def _ticking(order: Order) -> Callable[[], None]:
+    """Return what reports the read-back now and then, so that it can be given up."""
+    progress = Progress(order.report, order.source.clock)
+    return lambda: progress.tick(lambda: "reading back what was written")
 
 
 def _links(previous: Backup | None) -> tuple[Links, list[Fault]]:

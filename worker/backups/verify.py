@@ -8,7 +8,7 @@ of its bytes, read again here, proves that it still is the same. Stats alone are
 believed: re-hashing 1.7 GB takes a second.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -50,8 +50,16 @@ def verify(folder: Path) -> Manifest:
     return found
 
 
-def check(folder: Path, manifest: Manifest, decoded: Container[str] = ()) -> list[Fault]:
-    """Return what is wrong with a backup, by path. `decoded` files are hashed only."""
+def check(
+    folder: Path,
+    manifest: Manifest,
+    decoded: Container[str] = (),
+    tick: Callable[[], None] = lambda: None,
+) -> list[Fault]:
+    """Return what is wrong with a backup, by path. `decoded` files are hashed only.
+
+    `tick` is called for each file that was read; what it raises ends the reading.
+    """
     try:
         with Tree(folder) as tree:
             found = tree.scan()
@@ -63,12 +71,25 @@ def check(folder: Path, manifest: Manifest, decoded: Container[str] = ()) -> lis
                 if path not in wrong
             ]
             with ThreadPoolExecutor(READERS) as pool:
-                faults += filter(None, pool.map(lambda run: run(), checks))
+                faults += filter(None, _in_turn(pool, checks, tick))
     except OSError as error:
         raise BackupError(
             f"{folder} could not be read: {error.strerror}.", remedy="Look into the disk's health."
         ) from error
     return sorted(faults)
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor, checks: Sequence[Callable[[], Fault | None]], tick: Callable[[], None]
+) -> Iterator[Fault | None]:
+    """Yield what the checks find; a `tick` that raises leaves the rest undone."""
+    for fault in pool.map(lambda run: run(), checks):
+        try:
+            tick()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        yield fault
 
 
 def _missing_and_extra(
