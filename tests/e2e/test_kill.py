@@ -163,3 +163,36 @@ def test_version_that_served_long_is_never_undone_by_itself(world, answers):
     if not answers:
         held = world.cli_json("status", world.name)
         assert held["hold"]["kind"] == "inconsistent"
+
+
+def test_killed_while_docker_stops_the_old_version(world_of_two):
+    """The daemon goes on stopping it: who looks too early sees a running container (measured)."""
+    world = world_of_two
+    stubborn = (
+        (world.clone / "docker-compose.yml")
+        .read_text()
+        .replace("stop_grace_period: 2s", "stop_grace_period: 5s\n    stop_signal: SIGUSR2")
+    )
+    deaf = (
+        (world.clone / "app.py")
+        .read_text()
+        .replace(
+            "signal.signal(signal.SIGTERM,",
+            "signal.signal(signal.SIGUSR2, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM,",
+        )
+    )
+    assert world.wait(world.push({"docker-compose.yml": stubborn, "app.py": deaf}))["status"] == (
+        "succeeded"
+    )
+    before = world.fingerprint()
+    identity = world.push(GOOD)
+    log = world.state / "apps" / world.name / "logs" / f"{identity}.log"
+    until(lambda: log.exists() and "stopping" in log.read_text(), "the old version is stopped")
+    until(lambda: world.policy() == "no", "the stop is on its way")
+
+    kill(process_of(world, identity))
+
+    ended = world.wait(identity)
+    assert ended["status"] == "rolled_back", ended
+    assert world.version() == "one"
+    assert world.fingerprint() == before

@@ -341,6 +341,10 @@ class World:
     def containers(self):
         return fingerprint.containers(self.name)
 
+    def policy(self):
+        """Return the name of the web container's restart policy now."""
+        return dict(self.containers()["web"][2])["Name"]
+
     def backups(self):
         """Return the manifests of the backups on disk, oldest first."""
         folder = self.checkout / "backups"
