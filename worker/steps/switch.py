@@ -133,6 +133,7 @@ def _stale(attempt: Attempt, target: Release) -> list[str]:
 def _wrong(attempt: Attempt, target: Release) -> list[str]:
     """Return what keeps the containers from being the release's, as sentences."""
     asleep = _asleep(attempt) if attempt.going_back else set()
+    awake = {one.service for one in attempt.before if one.running and attempt.going_back}
     there: dict[str, list[Container]] = {}
     for one in attempt.containers:
         there.setdefault(one.service, []).append(one)
@@ -141,14 +142,17 @@ def _wrong(attempt: Attempt, target: Release) -> list[str]:
         for one in there.get(service, []):
             if one.image != image:
                 found.append(f"{one.name} runs another image")
-            elif service not in asleep and not _started(one, attempt.going_back):
+            elif service not in asleep and not _started(one, service in awake):
                 found.append(f"{one.name} is {one.status}")
     return found
 
 
-def _started(one: Container, going_back: bool) -> bool:
-    """Forward, a container that has exited is for `health` to judge."""
-    return one.running or (one.status == "exited" and (not going_back or one.exit_code == 0))
+def _started(one: Container, was_awake: bool) -> bool:
+    """Whether a container was started; one that has ended since is for `health` to judge.
+
+    On the way back, one that ran before has to run again.
+    """
+    return one.running or (one.status == "exited" and not was_awake)
 
 
 def _give_policies_back(attempt: Attempt, target: Release) -> None:
