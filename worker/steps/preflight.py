@@ -41,8 +41,8 @@ def run(attempt: Attempt) -> Facts:
     return {
         "revision": revision,
         "previous_revision": old.revision if old else None,
-        "message": attempt.deployment.message or message,
-        "author": attempt.deployment.author or author,
+        "message": message,
+        "author": author,
         "branch_head": branch_head,
         "project": project,
         "head": {"revision": head.revision, "ref": head.ref},
