@@ -24,7 +24,6 @@ def test_plain_lines_name_steps_and_seconds(capsys):
     screen = Lines()
 
     screen.record(record("backup", "intent"))
-    screen.line("deploy.backup intent")
     screen.line("dumping [bold]users")
     screen.record(record("backup", "done", second=3))
     screen.record(record("switch", "failed", phase="way_back", message="no \x1b[31m"))
