@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from worker import aftermath, configfile, lock, recovery
+from worker import aftermath, configfile, lock, logs, recovery
 from worker.adapters import process
 from worker.adapters.engine import Engine
 from worker.backups import catalogue
@@ -63,15 +63,24 @@ class Runner:
     def recover(self) -> list[tuple[str, Status]]:
         """Finish what dead processes left; return what became of it. Needs the lock."""
         dead = recovery.open_journals(self.state, self.clock)
-        ended = [(one.path.stem, recovery.finish(one, self._inherit)) for one in dead]
+        found = [(one.path.stem, recovery.finish(one, self._inherit)) for one in dead]
+        ended = [(one, status) for one, status in found if status]
+        for one, status in ended:
+            self._told(one, status)
         if ended:
             self._tidy()
-        return [(one, status) for one, status in ended if status]
+        return ended
+
+    def _told(self, deployment: str, status: Status) -> None:
+        extra = {"app": self.app.name, "deployment": deployment, "status": str(status)}
+        log.info("deployment.ended", extra=extra)
 
     def run(self, deployment: Deployment) -> Status:
         """Run one deployment to its end, or all the way back. Needs the lock."""
         journal = Journal.begin(self.state.journals, deployment, self.clock)
+        log.info("deployment.started", extra={"app": self.app.name, "deployment": deployment.id})
         status = self._pipeline(journal, deployment).run()
+        self._told(deployment.id, status)
         self._tidy()
         return status
 
@@ -198,6 +207,7 @@ def run_app(app: str, deployment: str) -> None:
 
 def main() -> None:
     """Work off one app: what a worker's scan starts, in a process of its own."""
+    logs.start()
     config = configfile.load(configfile.find(None, os.environ))
     runner_of(config, sys.argv[1]).work_off()
 
