@@ -73,7 +73,8 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
     """Return what people see of an app."""
     decided = Decisions(state.decisions).read()
     running = decided["running"] or {}
-    verified = [one["id"] for one in backups if one.get("verified_at")]
+    usual = [one for one in backups if one["kind"] != "safety"]
+    verified = [one["id"] for one in usual if one.get("verified_at")]
     return {
         "name": app.name,
         "repository": app.repository,

@@ -187,7 +187,9 @@ def redactor(app: App) -> Redactor:
     lines = [line.strip() for path in secrets for line in _text(path).splitlines()]
     addresses = [f"X={line}" for line in [*lines, app.clone_url or ""]]
     texts = [_text(path) for path in dict.fromkeys(files)]
-    return Redactor.from_env_text(*texts).adding([*lines, *env_passwords(addresses)])
+    public = app.model_copy(update={"clone_url": None}).model_dump_json()
+    hidden = [value for text in texts for value in env_values(text) if value not in public]
+    return Redactor(hidden).adding([*lines, *env_passwords(addresses)])
 
 
 def env_passwords(addresses: list[str]) -> list[str]:

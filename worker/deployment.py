@@ -113,6 +113,7 @@ def _fold(shown: dict[str, Any], record: Mapping[str, Any]) -> None:
     facts = record.get("facts") or {}
     if record["event"] == "end":
         shown["status"], shown["finished_at"] = facts["status"], record["time"]
+        shown["reason"] = facts.get("reason") or shown["reason"]  # why it was skipped
         if shown["started_at"]:
             shown["seconds"] = _seconds(shown["started_at"], record["time"])
     elif record["step"] != "accept":

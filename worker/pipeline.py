@@ -129,7 +129,7 @@ class Pipeline:
         try:
             found = STEPS[name](attempt)
         except BaseException as error:
-            self._record(phase, name, "failed", {"message": self._error(error)["message"]})
+            self._record(phase, name, "failed", {"failure": self._error(error)["message"]})
             raise
         attempt.facts[f"{phase}.{name}"] = found
         self._record(phase, name, "done", found)

@@ -26,7 +26,7 @@ def test_plain_lines_name_steps_and_seconds(capsys):
     screen.record(record("backup", "intent"))
     screen.line("dumping [bold]users")
     screen.record(record("backup", "done", second=3))
-    screen.record(record("switch", "failed", phase="way_back", message="no \x1b[31m"))
+    screen.record(record("switch", "failed", phase="way_back", failure="no \x1b[31m"))
     screen.record(record("end", "end", phase="after"))
 
     said = capsys.readouterr()

@@ -1,3 +1,4 @@
+import re
 import threading
 import time
 
@@ -6,7 +7,7 @@ import pytest
 
 from tests.e2e.world import release
 
-BROKEN_DOCKERFILE = "FROM sheetanchor-base:1\nRUN sleep 1; exit 7\n"
+BROKEN_DOCKERFILE = "FROM sheetanchor-base:1\nRUN sleep 1; echo said-by-the-build; exit 7\n"
 
 
 class Probe:
@@ -49,6 +50,8 @@ def test_failed_build_is_not_noticed_by_anybody(running):
     assert ended["status"] == "failed"
     assert ended["error"]["step"] == "build"
     assert "exit code: 7" in ended["error"]["remedy"] + ended["error"]["message"]
+    log = running.state / "apps" / running.name / "logs" / f"{ended['id']}.log"
+    assert re.search(r"said-by-the-build$", log.read_text(), re.MULTILINE)
     assert probe.failed == []
     assert probe.asked > 50
     assert running.fingerprint() == before

@@ -52,6 +52,18 @@ def test_failed_migration_is_undone_byte_for_byte_and_set_aside(running):
     assert not (saved / "upload-2.txt").exists()
 
 
+def test_plain_restore_after_an_undone_push_takes_no_safety_backup(running):
+    """The newest backup holds what the bad version wrote: to be named, never to be guessed."""
+    before = running.fingerprint()
+    ill = {"release.json": release("two", mode="never_healthy"), "migration.py": MIGRATION}
+    ended = running.wait(running.push(ill))
+    assert ended["safety_backup"], ended
+
+    running.cli("restore", running.name, "--yes", check=0)
+
+    assert running.fingerprint() == before
+
+
 LONG_UPDATE = """
 import threading, time
 def work():

@@ -148,3 +148,49 @@ def test_first_push_into_an_empty_clone_is_deployed(world):
 
     assert ended["status"] == "succeeded", ended
     assert world.git("status", "--porcelain", cwd=world.checkout) == ""
+
+
+UNTRACKED = """
+services:
+  web:
+    extends: {file: deploy/base.yml, service: base}
+    build: .
+    restart: unless-stopped
+    stop_grace_period: 2s
+    env_file:
+      - .env.production
+      - path: secrets/extra
+        required: false
+    ports: ["127.0.0.1:${PORT}:8000"]
+    extra_hosts: ["host.docker.internal:host-gateway"]
+    volumes: ["./uploads:/app/uploads"]
+"""
+
+
+def test_untracked_env_files_of_services_are_read_and_never_built_in(world):
+    """They stand in the checkout only; Compose does not even list them without."""
+    base = "services:\n  base:\n    env_file: [../.env.more]\n"
+    ignored = ".env*\nbackups/\nsecrets/\n"
+    files = {"docker-compose.yml": UNTRACKED, "deploy/base.yml": base, ".gitignore": ignored}
+    dockerfile = (world.clone / "Dockerfile").read_text() + "COPY . /context/\n"
+    world.commit({**files, "Dockerfile": dockerfile})
+    world.prepare()
+    (world.checkout / ".env.more").write_text("MORE=more\n")
+    (world.checkout / "secrets").mkdir()
+    (world.checkout / "secrets" / "extra").write_text("EXTRA=extra\n")
+    world.up()
+
+    ended = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+
+    assert ended["status"] == "succeeded", ended
+    environment = world.environment()
+    assert (environment["MORE"], environment["EXTRA"]) == ("more", "extra")
+    listed = world.compose("exec", "-T", "web", "ls", "-A", "/context").stdout.split()
+    assert "app.py" in listed
+    assert not {".env.production", ".env.more"} & set(listed)
+    kept = world.backups()[-1]["path"] / "config"
+    assert (kept / ".env.more").read_text() == "MORE=more\n"
+
+    (world.checkout / ".env.more").unlink()
+    world.cli("restore", world.name, "--only", "env", "--yes", check=0)
+    assert (world.checkout / ".env.more").read_text() == "MORE=more\n"

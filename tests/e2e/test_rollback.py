@@ -145,7 +145,8 @@ def test_rollback_to_a_named_deployment(two):
     assert two.version() == "one"
     assert written_through_two_is_there(two)
 
-    back = two.cli_json("rollback", two.name)
+    two.cli("rollback", two.name, check=2)  # before the first there was nothing
+    back = two.cli_json("rollback", two.name, "--to", three["id"])
 
     assert (back["status"], back["revision"]) == ("succeeded", three["revision"])
     assert two.version() == "three"

@@ -122,21 +122,6 @@ def render(
     return _config([*argv, "config", "--format", "json"], directory, mark)
 
 
-def service_env_files(
-    directory: Path, compose_files: Sequence[str], env_file: Path | None
-) -> list[Path]:
-    """Return the `env_file:` paths that the services name, whether there or not."""
-    argv = _source(directory, compose_files, env_file, None)
-    argv += ["config", "--no-env-resolution", "--format", "json"]
-    model = _config(argv, directory, None)
-    named = [
-        Path(entry["path"] if isinstance(entry, dict) else entry)
-        for service in model.get("services", {}).values()
-        for entry in service.get("env_file") or ()
-    ]
-    return sorted({directory / path for path in named})
-
-
 def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
     """Return a variable of an env file exactly as Compose reads it; None if unset.
 
@@ -201,7 +186,13 @@ def _compose(
             on_line(line)
 
     return process.run(
-        [binary(), *argv], cwd=cwd, timeout=timeout, env=_environment(), mark=mark, on_line=tell
+        [binary(), *argv],
+        cwd=cwd,
+        timeout=timeout,
+        env=_environment(),
+        mark=mark,
+        on_line=tell,
+        both=on_line is not None,  # a build writes its steps to standard output
     )
 
 

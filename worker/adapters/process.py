@@ -45,12 +45,14 @@ def run(
     mark: str | None = None,
     user: User | None = None,
     on_line: Line | None = None,
+    both: bool = False,
     umask: int = 0o077,
 ) -> str:
     """Run a program to its end and return its standard output.
 
     `timeout` is in seconds; at the limit the program's whole group is killed.
-    `on_line` gets each line of standard error as it comes; `mark` is the id of
+    `on_line` gets each line of standard error as it comes, and with `both` of
+    standard output, which is then not returned; `mark` is the id of
     the deployment it works for. Raises CommandError when the program is
     missing, exits non-zero or is killed; the error holds its last lines.
     """
@@ -70,7 +72,7 @@ def run(
     except OSError as error:
         raise CommandError(argv, "could not be started", str(error)) from error
     try:
-        return _wait(child, argv, timeout, on_line)
+        return _wait(child, argv, timeout, on_line, both=both)
     except BaseException:
         _kill_group(child.pid)
         child.wait()
@@ -78,14 +80,21 @@ def run(
 
 
 def _wait(
-    child: subprocess.Popen[str], argv: Sequence[str], timeout: float, on_line: Line | None
+    child: subprocess.Popen[str],
+    argv: Sequence[str],
+    timeout: float,
+    on_line: Line | None,
+    *,
+    both: bool,
 ) -> str:
     """Return what the child wrote, once it has ended well."""
     tail: deque[str] = deque(maxlen=TAIL)
     stdout: list[str] = []
     readers = [
         threading.Thread(target=_read_lines, args=(child.stderr, tail, on_line), daemon=True),
-        threading.Thread(target=_read_all, args=(child.stdout, stdout), daemon=True),
+        threading.Thread(target=_read_lines, args=(child.stdout, tail, on_line), daemon=True)
+        if both
+        else threading.Thread(target=_read_all, args=(child.stdout, stdout), daemon=True),
     ]  # each closes its pipe: to close it from here would wait for whoever holds it
     for reader in readers:
         reader.start()

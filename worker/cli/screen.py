@@ -93,6 +93,8 @@ def sentence(record: Record, began: dict[str, str]) -> str:
     if step == "accept" or event == "end":
         return ""
     name = f"way back: {step}" if record["phase"] == "way_back" else str(step)
+    if event == "intent" and record["facts"]:
+        return ""  # a note within the step
     if event == "intent":
         began[name] = record["time"]
         return f"{name} ..."
@@ -100,5 +102,5 @@ def sentence(record: Record, began: dict[str, str]) -> str:
     since = parse(began[name]) if name in began else ended
     took = f"{(ended - since).total_seconds():.1f} s"
     if event == "failed":
-        return plain(f"{name} failed after {took}: {record['facts'].get('message', '')}")
+        return plain(f"{name} failed after {took}: {record['facts'].get('failure', '')}")
     return f"{name} done in {took}"

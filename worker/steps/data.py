@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from worker.adapters import compose
+from worker.adapters.git import Checkout
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Reading
 from worker.backups import catalogue, difference, proof
@@ -15,6 +15,7 @@ from worker.backups.source import Source
 from worker.clock import Clock
 from worker.config import App
 from worker.errors import BackupError, CommandError, GuardError
+from worker.steps import lend
 from worker.steps.attempt import Attempt, Facts
 
 READ_BACK = 0.3  # of a backup's time at most: reading it back, linked files too
@@ -48,13 +49,28 @@ def _target(attempt: Attempt) -> Source:
 
 
 def config_files(app: App) -> tuple[Path, ...]:
-    """Return the env file and every other env file that a service names, there or not."""
+    """Return the env file, and every untracked file that the Compose files name.
+
+    An env file that is lost is named, too: a restore brings it back.
+    """
+    found = lend.named((app.checkout,), app.compose_files)
+    names = [str(path) for path in found if path.suffix not in (".yml", ".yaml")]
+    checkout = Checkout(app.checkout, app.branch, app.clone_url)
     try:
-        named = compose.service_env_files(app.checkout, app.compose_files, app.env_path)
-    except (CommandError, GuardError):  # the checkout's files need not be whole
-        named = []
+        tracked = set(checkout.tracked("HEAD", names)) if checkout.exists() else set()
+    except CommandError:  # a clone without a commit tracks nothing
+        tracked = set()
     own = [app.env_path] if app.env_path else []
-    return tuple(dict.fromkeys([*own, *named]))
+    others = [app.checkout / name for name in names if name not in tracked]
+    return tuple(dict.fromkeys([*own, *others]))
+
+
+def _lost(app: App, backup: Backup) -> list[Path]:
+    """Return the config files of a backup that the checkout has not: they come back, too."""
+    inside = [entry.path for entry in backup.manifest().files if entry.type == "file"]
+    names = [Path(path).relative_to("config") for path in inside if path.startswith("config/")]
+    kept = [name for name in names if name.parts[0] != "_elsewhere" and ".." not in name.parts]
+    return [app.checkout / name for name in kept if not (app.checkout / name).exists()]
 
 
 def back_up(
@@ -131,15 +147,14 @@ def expected_seconds(attempt: Attempt) -> float:
     return took * (READ_BACK + (1 - READ_BACK) * share)
 
 
-def baseline(attempt: Attempt) -> str:
-    """Return the backup that this phase's restore puts back."""
+def baseline(attempt: Attempt) -> str | None:
+    """Return the backup that this phase's restore puts back; None when there is nothing to."""
     kind = attempt.deployment.kind
     if attempt.going_back:
-        aside = attempt.fact("safety", "safety_backup")
-        if kind == "restore" and aside:
-            return str(aside)
-        if kind != "restore":
-            return str(attempt.fact("fence", "backup"))
+        if kind == "restore":  # without a safety backup nothing differed, and nothing was done
+            aside: str | None = attempt.fact("safety", "safety_backup")
+            return aside
+        return str(attempt.fact("fence", "backup"))
     if kind == "restore":
         return str(attempt.fact("preflight", "restore_from"))
     return _of_the_left_deployment(attempt)
@@ -166,11 +181,13 @@ def differs(attempt: Attempt, backup: str) -> str:
     return found.summary() if found else ""
 
 
-def put_back(attempt: Attempt, backup: str, *, only: str | None) -> Facts:
+def put_back(attempt: Attempt, backup: str | None, *, only: str | None) -> Facts:
     """Make the live data what the backup holds. Raises RestoreError."""
-    result = restoring.restore(
-        _target(attempt), find(attempt, backup), only=only, report=attempt.say
-    )
+    if backup is None:
+        return {"what": "nothing was to be put back", "env_restored": False}
+    chosen, target = find(attempt, backup), _target(attempt)
+    target = replace(target, config_files=(*target.config_files, *_lost(attempt.app, chosen)))
+    result = restoring.restore(target, chosen, only=only, report=attempt.say)
     attempt.say(result.summary())
     return {
         "restored": backup,

@@ -11,7 +11,7 @@ def run(attempt: Attempt) -> Facts:
     """Stop the containers, whatever release they are of; wait for the databases."""
     began = attempt.clock.now()
     quiet.stop(attempt, attempt.everything)
-    if attempt.inherited or "deploy.switch" not in attempt.facts:
+    if attempt.inherited or (attempt.going_back and "deploy.switch" not in attempt.facts):
         quiet.settle(attempt)  # the daemon may be busy still for a Compose that was killed
         quiet.stop(attempt, attempt.everything)
     attempt.note({"halted_at": rfc3339(attempt.clock.now())})

@@ -11,6 +11,7 @@ from worker import decisions as rules
 from worker.adapters import compose, disk
 from worker.adapters.engine import Container
 from worker.backups import catalogue
+from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
 from worker.steps import health, present
@@ -113,7 +114,9 @@ def _restore_from(attempt: Attempt) -> str | None:
     if attempt.deployment.kind != "restore":
         return None
     app, wanted = attempt.app, attempt.deployment.options.get("backup")
-    return catalogue.find(app.backup_dir, app.name, wanted).id
+    found = catalogue.find(app.backup_dir, app.name, wanted)
+    verify(found.path)  # before anything is stopped for it
+    return found.id
 
 
 def _project(attempt: Attempt) -> str:

@@ -15,7 +15,7 @@ from worker import durable
 from worker.adapters import compose, disk
 from worker.adapters.compose import Model
 from worker.release import image_names
-from worker.steps import guards
+from worker.steps import guards, lend
 from worker.steps.attempt import Attempt, Facts
 
 BUILD_MODEL = "build.json"
@@ -56,20 +56,10 @@ def _export(attempt: Attempt, revision: str) -> None:
 
 
 def _render(attempt: Attempt, project: str) -> Model:
-    """Return the model; untracked env files are in the work folder for this only."""
+    """Return the model; what Git does not track is in the work folder for this only."""
     app, work = attempt.app, attempt.work
-    lent = []
-    for there in compose.service_env_files(work, app.compose_files, app.env_path):
-        inside = there.is_relative_to(work)
-        here = app.checkout / there.relative_to(work) if inside else there
-        if inside and not there.exists() and here.is_file():
-            _copy(here, there)
-            lent.append(there)
-    try:
+    with lend.lent(work, app.checkout, app.compose_files):
         return compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
-    finally:
-        for path in lent:
-            path.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -86,13 +76,3 @@ def pointed(value: Any, work: Path, checkout: Path) -> Any:
     if isinstance(value, str) and (value == str(work) or value.startswith(f"{work}/")):
         return str(checkout) + value[len(str(work)) :]
     return value
-
-
-def env_files_of_services(attempt: Attempt) -> list[Path]:
-    """Return the untracked env files that services name, in the checkout: for the backup."""
-    app = attempt.app
-    named = compose.service_env_files(app.checkout, app.compose_files, app.env_path)
-    inside = [path for path in named if path.is_file() and path.is_relative_to(app.checkout)]
-    names = [str(path.relative_to(app.checkout)) for path in inside]
-    tracked = set(attempt.checkout.tracked("HEAD", names)) if names else set()
-    return [app.checkout / name for name in names if name not in tracked]

@@ -18,6 +18,7 @@ from worker.steps import quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.guards import mounts
 
+NAMED = 5  # files in a sentence
 TRIES = 3
 
 
@@ -26,8 +27,9 @@ def run(attempt: Attempt) -> Facts:
     target = attempt.target()
     if target is None:
         return _remove_first(attempt)
+    warnings = []
     if not attempt.going_back and attempt.deployment.kind != "restore":
-        move_forward(attempt)
+        warnings = move_forward(attempt)
     for name, image in target.images.values():
         if attempt.engine.image_id(name) != image:
             attempt.engine.tag(image, name)
@@ -39,6 +41,7 @@ def run(attempt: Attempt) -> Facts:
     return {
         "release": target.id,
         "serving_at": rfc3339(attempt.clock.now()),
+        "new_warnings": warnings,
         "health_budget": max([one.health_budget for one in attempt.containers], default=0.0),
     }
 
@@ -76,14 +79,19 @@ def _not_there(wrong: list[str]) -> StepError:
     )
 
 
-def move_forward(attempt: Attempt) -> None:
-    """Move the checkout to the new revision; keep what a person changed in it."""
+def move_forward(attempt: Attempt) -> list[str]:
+    """Move the checkout to the new revision; keep what a person changed, and say so."""
     revision, without = attempt.fact("preflight", "revision"), attempt.app.data.uploads
     kept = attempt.checkout.local_changes(attempt.id, without=without)
     attempt.checkout.keep_branch(attempt.id)
     head = Head(revision, f"refs/heads/{attempt.app.branch}")
     attempt.checkout.move(kept, revision, head, without=without)
     attempt.checkout.add_missing(revision, kept, without)
+    aside = sorted(attempt.checkout.changed(attempt.fact("preflight", "head")["revision"], kept))
+    if not aside:
+        return []
+    names = ", ".join(aside[:NAMED]) + (", …" if len(aside) > NAMED else "")
+    return [f"Local changes to {names} were set aside as refs/sheetanchor/{attempt.id}."]
 
 
 def _remove_first(attempt: Attempt) -> Facts:
