@@ -1,7 +1,7 @@
 """gunicorn's settings: `gunicorn --config python:webhook.gunicorn_conf webhook.wsgi:app`.
 
 gevent because slow clients must not keep GitHub waiting: with 1,000 of them
-the worst good delivery took 0.17 s; gthread answered none (facts/web.md).
+the worst good delivery took 0.17 s; gthread answered none (measured).
 Name the address with --bind.
 """
 

@@ -6,7 +6,7 @@ too many finds nothing to do. No retry, no time limit, no callback of RQ's.
 
 Danger: RQ imports and calls whatever a job names, and its callbacks, and asks
 URLs, whichever serializer is used. Who can write to Redis would have a root
-shell (facts/rq.md A.9). Workers must therefore run with `AllowedJob`, which
+shell (measured). Workers must therefore run with `AllowedJob`, which
 reads few fields of a job and calls one function.
 """
 

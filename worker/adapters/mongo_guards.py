@@ -1,7 +1,7 @@
 """What must be known before a deployment: that a backup of this can be restored.
 
 A `readWrite` user can make a backup and may not restore it (no insert past a
-validator; facts/backup.md E). To find that out on the way back is too late.
+validator; measured). To find that out on the way back is too late.
 """
 
 from typing import Protocol

@@ -1,7 +1,7 @@
 """What still runs on a server after its clients were stopped.
 
 mongod finishes what a killed client began (an `update_many` went on for 6.5 s and
-changed all of 500,000 documents, measured: facts/backup.md E). A stopped container is
+changed all of 500,000 documents, measured). A stopped container is
 not a stopped write.
 """
 

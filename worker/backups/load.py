@@ -4,7 +4,7 @@ The danger is a live database that is half old, half new. So everything that can
 (loading, the read-back, unique indexes) happens to collections of our own name in the
 same database first, for all of them; the swap is a rename each, 2 ms whatever the size.
 From another database it would be a copy: 35 s where the whole restore takes 14
-(facts/backup.md D). Killed in between, a second run does what is left.
+(measured). Killed in between, a second run does what is left.
 
 TTL indexes come last: the monitor deletes expired documents as soon as there is one.
 """

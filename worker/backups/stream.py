@@ -1,7 +1,7 @@
 """A collection's stream: BSON documents back to back, compressed with gzip.
 
 The danger is a stream that ends early and looks whole: mongorestore accepts one cut at
-a document's border (facts/backup.md C2). So the writer counts and hashes the raw bytes,
+a document's border (measured). So the writer counts and hashes the raw bytes,
 and the reader checks the gzip member's end and each document's length prefix.
 """
 

@@ -27,7 +27,7 @@ class _Warnings(logging.Handler):
 
 
 def main() -> int:
-    """Run the command that the arguments name; return the exit code of DESIGN part 7."""
+    """Run the command that the arguments name; return its exit code (see `output`)."""
     session, json_too = Session(), "--json" in sys.argv[1:]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

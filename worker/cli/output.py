@@ -23,7 +23,7 @@ from worker.errors import (
 )
 from worker.redact import plain
 
-DONE, FAILED, WRONG, INCONSISTENT, BUSY = range(5)  # exit codes, DESIGN part 7
+DONE, FAILED, WRONG, INCONSISTENT, BUSY = range(5)  # exit codes
 
 _OF_STATUS = {
     Status.SUCCEEDED: DONE,

@@ -23,7 +23,7 @@ def connect(url: str, *, for_web: bool) -> Redis:
     """Return a client; it connects when first used.
 
     The web's gives up after a second: redis-py's own ten retries keep GitHub
-    waiting for 40 s and more when Redis is frozen (facts/rq.md A.8).
+    waiting for 40 s and more when Redis is frozen (measured).
     """
     if not for_web:
         return Redis.from_url(url)
