@@ -64,6 +64,21 @@ def test_plain_restore_after_an_undone_push_takes_no_safety_backup(running):
     assert running.fingerprint() == before
 
 
+def test_damaged_backup_is_refused_before_anything_is_stopped_for_it(running):
+    damaged = running.backups()[-1]["path"]
+    saved = damaged / "config" / ".env.production"
+    saved.write_bytes(saved.read_bytes()[:-1] + b"!")
+    before, ids = running.fingerprint(), running.compose("ps", "-q").stdout
+
+    refused = running.cli("--json", "restore", running.name, damaged.name, "--yes", check=1)
+
+    assert "is damaged" in refused.stdout
+    assert '"status": "failed"' in refused.stdout
+    assert running.fingerprint() == before
+    assert running.compose("ps", "-q").stdout == ids
+    assert running.version() == "one"
+
+
 LONG_UPDATE = """
 import threading, time
 def work():

@@ -60,6 +60,9 @@ def test_local_changes_are_kept_and_come_back_with_the_old_version(running):
 
     assert good["status"] == "succeeded", good
     assert "edited on the server" not in (running.checkout / "app.py").read_text()
+    assert good["warnings"] == [
+        f"Local changes to app.py were set aside as refs/sheetanchor/{good['id']}."
+    ]
     kept = running.git("show", f"refs/sheetanchor/{good['id']}:app.py", cwd=running.checkout)
     assert "edited on the server" in kept
 
