@@ -70,10 +70,10 @@ def test_damaged_backup_is_refused_before_anything_is_stopped_for_it(running):
     saved.write_bytes(saved.read_bytes()[:-1] + b"!")
     before, ids = running.fingerprint(), running.compose("ps", "-q").stdout
 
-    refused = running.cli("--json", "restore", running.name, damaged.name, "--yes", check=1)
+    refused = running.cli_json("restore", running.name, damaged.name, "--yes", check=1)
 
-    assert "is damaged" in refused.stdout
-    assert '"status": "failed"' in refused.stdout
+    assert (refused["status"], refused["error"]["step"]) == ("failed", "preflight")
+    assert "is damaged" in refused["error"]["message"]
     assert running.fingerprint() == before
     assert running.compose("ps", "-q").stdout == ids
     assert running.version() == "one"
