@@ -142,10 +142,11 @@ def test_what_a_link_leads_to_is_not_saved(plain, tmp_path):
     assert (backup.path / "uploads/backend/uploads/link").is_symlink()
 
 
-def test_sockets_and_fifos_are_skipped_named_and_left_alone(plain):
+def test_sockets_and_fifos_are_skipped_named_and_left_alone(plain, monkeypatch):
+    monkeypatch.chdir(plain.uploads)  # a socket's path has 107 bytes at most
     os.mkfifo(plain.uploads / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(plain.uploads / "socket"))
+        listener.bind("socket")
         backup = plain.backup()
     assert len([each for each in backup.warnings if "not saved" in each]) == 2
     plain.restore(backup)
