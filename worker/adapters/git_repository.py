@@ -68,13 +68,6 @@ class Repository(GitCommand):
         argv = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
         return self.run(argv).strip()
 
-    def has(self, revision: str) -> bool:
-        """Return whether the commit is here."""
-        try:
-            return self.revision(revision) == revision
-        except CommandError:
-            return False
-
     def head(self) -> Head:
         """Return where HEAD is."""
         try:

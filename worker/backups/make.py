@@ -22,7 +22,7 @@ from worker.backups.keep import Keep
 from worker.backups.links import Links
 from worker.backups.manifest import Manifest
 from worker.backups.progress import Progress
-from worker.backups.source import STAGING, Source
+from worker.backups.source import Source
 from worker.backups.text import render, size_text
 from worker.backups.verify import Fault, check, text_is_as_written
 from worker.clock import rfc3339
@@ -68,16 +68,6 @@ def make(
             f"The backup could not be written: {error.strerror} ({error.filename}).",
             remedy="See that the disk has space and is healthy, then try again.",
         ) from error
-
-
-def estimate(source: Source) -> int:
-    """Return the bytes that a backup may take at most, when nothing can be linked."""
-    total = source.mongo.size() if source.mongo else 0
-    for root in source.app.upload_paths:
-        if root.is_dir():
-            with Tree(root) as tree:
-                total += sum(seen.size for seen in tree.scan(STAGING).entries.values())
-    return total
 
 
 def _made(order: Order, previous: Backup | None) -> Backup:

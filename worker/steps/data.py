@@ -45,7 +45,8 @@ def source_of(app: App, mongo: Mongo | None, clock: Clock) -> Source:
 
 def _target(attempt: Attempt) -> Source:
     """Return what a restore may write: an env file that was lost, too."""
-    return replace(source(attempt), config_files=config_files(attempt.app))
+    app = attempt.app
+    return Source(app=app, mongo=attempt.mongo, clock=attempt.clock, config_files=config_files(app))
 
 
 def config_files(app: App) -> tuple[Path, ...]:
