@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from worker.config import App
 from worker.deployment import REVISION
@@ -64,6 +65,23 @@ def load(body: bytes) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise MalformedError("The body is not a JSON object.")
     return payload
+
+
+def of_form(body: bytes) -> bytes:
+    """Return the JSON of a form-encoded delivery: GitHub's older content type.
+
+    The body is one field, `payload`, URL-encoded; the signature was over the encoded
+    bytes. Raises MalformedError for another field, a second one, or what is no form.
+    """
+    try:
+        fields = parse_qsl(
+            body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=1
+        )
+    except ValueError as error:
+        raise MalformedError("The body is not one form field `payload`.") from error
+    if [name for name, _ in fields] != ["payload"]:
+        raise MalformedError("The body is not one form field `payload`.")
+    return fields[0][1].encode()
 
 
 def judge(event: str, payload: Payload, app: App) -> Push | Pong | Ignored:

@@ -32,7 +32,7 @@ def github(app: str) -> ResponseReturnValue:
     guid = _guid()
     intake: Intake = current_app.extensions["intake"]
     try:
-        payload = event.load(_of_json(body))
+        payload = event.load(_json(body))
         found = event.judge(
             request.headers.get("X-GitHub-Event", ""), payload, intake.config.apps[app]
         )
@@ -84,14 +84,18 @@ def _guid() -> str:
     return guid
 
 
-def _of_json(body: bytes) -> bytes:
-    if request.mimetype != "application/json" or request.content_encoding:
-        raise RefusedError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The body is not application/json.",
-            "Choose the content type application/json at GitHub.",
-        )
-    return body
+def _json(body: bytes) -> bytes:
+    """Return the body's JSON, of either content type that GitHub offers; 415 for others."""
+    if not request.content_encoding:
+        if request.mimetype == "application/json":
+            return body
+        if request.mimetype == "application/x-www-form-urlencoded":
+            return event.of_form(body)
+    raise RefusedError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The body is neither application/json nor application/x-www-form-urlencoded.",
+        "Choose the content type application/json at GitHub.",
+    )
 
 
 def _queue(intake: Intake, app: str, push: event.Push, guid: str) -> ResponseReturnValue:

@@ -3,7 +3,9 @@
 import hmac
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
+FORM = "application/x-www-form-urlencoded"
 SECRET = b"0123456789abcdef-the-app"
 OLD_SECRET = b"fedcba9876543210-rotated"
 GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
@@ -15,6 +17,11 @@ def payload(name="push", **changes):
     """Return a payload of `payloads/`, with changes."""
     path = Path(__file__).parent / "payloads" / f"{name}.json"
     return json.loads(path.read_text()) | changes
+
+
+def form(content):
+    """Return a delivery as GitHub encodes it with its older content type."""
+    return urlencode({"payload": json.dumps(content)}).encode()
 
 
 def sign(body, secret=SECRET):

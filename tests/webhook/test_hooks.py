@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.webhook.deliveries import GUID, REVISION, payload
+from tests.webhook.deliveries import FORM, GUID, REVISION, form, payload, sign
 from worker import queue
 from worker.ledger import Ledger
 
@@ -190,7 +190,8 @@ def test_delivery_without_a_guid_is_malformed(deliver, redis, guid):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"Content_Type": "application/x-www-form-urlencoded"},
+        {"Content_Type": "multipart/form-data; boundary=x"},
+        {"Content_Type": FORM, "Content_Encoding": "gzip"},
         {"Content_Type": "text/plain"},
         {"Content_Type": "application/json5"},
         {"Content_Type": None},
@@ -200,6 +201,63 @@ def test_delivery_without_a_guid_is_malformed(deliver, redis, guid):
 )
 def test_other_content_types_are_refused(deliver, redis, changes):
     assert deliver(**changes).status_code == 415
+    assert redis.keys("*") == []
+
+
+def test_form_becomes_the_same_deployment_as_json(deliver, ledger):
+    message = "100 % + 1 & é = ü; %41"
+    pushed = payload(head_commit={"message": message, "author": None})
+
+    as_json = deliver(pushed).json["deployment"]
+    as_form = deliver(form(pushed), Content_Type=FORM, guid=GUID.replace("7", "8"))
+
+    assert as_form.status_code == 202
+    one, other = (ledger.queued("thynk")[n].as_dict() for n in (0, 1))
+    own = ("id", "queued_at", "delivery")
+    assert {one["id"], other["id"]} == {as_json, as_form.json["deployment"]}
+    assert [(key, one[key]) for key in one if key not in own] == [
+        (key, other[key]) for key in other if key not in own
+    ]
+    assert one["message"] == message
+
+
+def test_form_is_signed_as_it_is_encoded(deliver, redis):
+    decoded = sign(json.dumps(payload()).encode())
+
+    answer = deliver(form(payload()), Content_Type=FORM, X_Hub_Signature_256=decoded)
+
+    assert answer.status_code == 401
+    assert redis.keys("*") == []
+
+
+def test_ping_in_a_form_is_answered(deliver):
+    answer = deliver(form(payload("ping")), event="ping", Content_Type=FORM)
+
+    assert (answer.status_code, answer.json) == (200, {"status": "pong"})
+
+
+FORMS = {
+    "empty": b"",
+    "blank": b"payload=",
+    "no-value": b"payload",
+    "json": json.dumps(payload()).encode(),
+    "other-field": form(payload()).replace(b"payload=", b"Payload=", 1),
+    "second-payload": form(payload()) + b"&payload=%7B%7D",
+    "field-beside": form(payload()) + b"&x=1",
+    "array-field": form(payload()).replace(b"payload=", b"payload%5B%5D=", 1),
+    "many-fields": b"a=1&" * 100_000,
+    "not-ascii": "payload={é}".encode(),
+    "not-utf-8": b"payload=%ff%fe",
+    "no-json-inside": b"payload=push",
+    "encoded-twice": form(payload()).replace(b"%", b"%25"),
+}
+
+
+@pytest.mark.parametrize("body", FORMS.values(), ids=FORMS)
+def test_malformed_form_is_a_problem_and_stores_nothing(deliver, redis, body):
+    answer = deliver(body, Content_Type=FORM)
+
+    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     assert redis.keys("*") == []
 
 
