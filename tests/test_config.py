@@ -42,6 +42,10 @@ repository = "acme"
 checkout = "srv/shop"
 branch = "--upload-pack=touch /tmp/x"
 reconcile = 5
+[apps.shop.gate]
+paths = ["../other"]
+skip_words = [" "]
+require_ci = true
 [apps.shop.health]
 timout = 3
 stable_for = -1
@@ -60,12 +64,15 @@ uploads = ["../other"]
         "apps.shop.branch: should be a branch",
         "apps.shop.webhook_secret_file: is missing",
         "apps.shop.reconcile: is not supported yet",
+        "apps.shop.gate.paths: '../other' should be a path or pattern inside the repository",
+        "apps.shop.gate.skip_words: a blank word would stand in every message",
+        "apps.shop.gate.require_ci: is not supported yet",
         "apps.shop.health.timout: unknown key (did you mean timeout?)",
         "apps.shop.health.stable_for: input should be greater than 0",
         "apps.shop.data.uploads: '../other' should be a folder below the checkout",
     ):
         assert part in told
-    assert "10 fault(s)" in told
+    assert "13 fault(s)" in told
 
 
 @pytest.mark.parametrize("text", ["not toml [", "", "[apps]", 'apps = "x"', "[apps.x]\n"])

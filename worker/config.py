@@ -98,6 +98,29 @@ class Health(Section):
         return [{"url": item} if isinstance(item, str) else item for item in urls]
 
 
+class Gate(Section):
+    """`[apps.X.gate]`: which moves of the branch are deployed by themselves."""
+
+    paths: tuple[str, ...] = ()
+    skip_words: tuple[str, ...] = ("[skip deploy]",)
+
+    @field_validator("paths")
+    @classmethod
+    def _inside_the_repository(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            parts = pattern.split("/")
+            if not pattern.strip() or pattern[0] in "/:" or ".." in parts or "\0" in pattern:
+                raise ValueError(f"{pattern!r} should be a path or pattern inside the repository")
+        return patterns
+
+    @field_validator("skip_words")
+    @classmethod
+    def _not_blank(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(word.strip() for word in words):
+            raise ValueError("a blank word would stand in every message")
+        return words
+
+
 class Rollback(Section):
     """`[apps.X.rollback]`: of the automatic way back only."""
 
@@ -122,6 +145,7 @@ class App(Section):
     data: Data = Data()
     backup: Backup = Backup()
     health: Health = Health()
+    gate: Gate = Gate()
     rollback: Rollback = Rollback()
 
     @field_validator("name")

@@ -25,7 +25,8 @@ LATER = {
     "server.public_url",
     "notify",
     "github",
-    *(f"apps.*.{key}" for key in ("reconcile", "gate")),
+    "apps.*.reconcile",
+    "apps.*.gate.require_ci",
     "apps.*.data.not_covered",
     *(f"apps.*.backup.{key}" for key in ("schedule", "drill", "offsite", "ping_url")),
 }

@@ -99,6 +99,20 @@ class Repository(GitCommand):
         fields = self.run([*argv, ".", *excluded(without)]).split("\0")[:-1]
         return dict(zip(fields[1::2], fields[::2], strict=True))
 
+    def touches(self, before: str, after: str, patterns: Sequence[str]) -> bool:
+        """Return whether a path that differs between two trees matches one of the patterns.
+
+        Git's own glob pathspecs: `*` stays within a folder, `**` does not, and a
+        folder stands for all that is in it.
+        """
+        argv = ["diff-tree", "-r", "--no-renames", "--name-only", before, after, "--"]
+        return bool(self.run([*argv, *(f":(glob,top){pattern}" for pattern in patterns)]))
+
+    def messages(self, before: str, after: str) -> list[str]:
+        """Return the whole messages of the commits that `after` has and `before` has not."""
+        argv = ["log", "-z", "--format=%B", f"{before}..{after}", "--"]
+        return self.run(argv).split("\0")[:-1]
+
     def tracked(self, revision: str, paths: Sequence[str]) -> list[str]:
         """Return which files at or below these paths the revision tracks."""
         if not paths:

@@ -14,7 +14,7 @@ from worker.backups import catalogue
 from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
-from worker.steps import health, present
+from worker.steps import gate, health, present
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
@@ -31,6 +31,7 @@ def run(attempt: Attempt) -> Facts:
     branch_head = _branch_head(attempt)
     revision = _revision(attempt, branch_head)
     rules.judge(attempt.decisions.read(), attempt.deployment, branch_head, revision)
+    gate.judge(attempt, branch_head)
     author, message = attempt.checkout.describe(revision)
     project = _project(attempt)
     containers = [one for one in attempt.engine.containers(project) if not one.oneoff]
