@@ -37,6 +37,11 @@ class State:
         return self.home / "decisions.json"
 
     @property
+    def approvals(self) -> Path:
+        """Which new privileges of which revision a person approved."""
+        return self.home / "approvals.json"
+
+    @property
     def journals(self) -> Path:
         """One journal a deployment."""
         return self.home / "journal"

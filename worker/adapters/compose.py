@@ -199,7 +199,11 @@ def _compose(
 def _environment() -> Mapping[str, str]:
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     # Compose 2.40 would hand builds to a newer buildx than Debian's.
-    return {"PATH": os.defpath, **passed, "LANG": "C.UTF-8", "COMPOSE_BAKE": "false"}
+    local = {"LANG": "C.UTF-8", "COMPOSE_BAKE": "false"}
+    # An `include` or `extends` of a registry's or another repository's file is refused:
+    # it is in no revision, and reading it wrote outside the folder once (CVE-2025-62725).
+    remote = {f"COMPOSE_EXPERIMENTAL_{kind}_REMOTE": "false" for kind in ("OCI", "GIT")}
+    return {"PATH": os.defpath, **passed, **local, **remote}
 
 
 def _model(text: str) -> Model:

@@ -1,6 +1,6 @@
 """deploy, rollback, restore: in this process, under the app's lock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -50,7 +50,7 @@ def deploy(
         raise UsageError("--no-pull deploys the checkout's HEAD.", remedy="Leave out --revision.")
     options = {"force": force, "pull": not no_pull}
     asked = {"requested_revision": revision, "reason": reason}
-    return _carry_out(session, app, "deploy", options, asked)
+    return carry_out(session, app, "deploy", options, asked)
 
 
 @click.command(cls=Command)
@@ -70,7 +70,7 @@ def rollback(session: Session, app: str, to: str | None, data: str, *, yes: bool
     _there_is_such_a_release(found, State.of(session.config, found), to)
     if data == "restore":
         confirm(app, f"This also puts the data of {app} back to before that release.", yes=yes)
-    return _carry_out(session, app, "rollback", {"to": to, "data": data}, {})
+    return carry_out(session, app, "rollback", {"to": to, "data": data}, {})
 
 
 @click.command(cls=Command)
@@ -88,7 +88,7 @@ def restore(session: Session, app: str, backup: str | None, only: str | None, *,
     found = catalogue.find(session.app(app).backup_dir, app, backup)
     what = f"This replaces {only or 'the data'} of {app} by backup {found.id} ({found.kind})."
     confirm(app, what, yes=yes)
-    return _carry_out(session, app, "restore", {"backup": found.id, "only": only}, {})
+    return carry_out(session, app, "restore", {"backup": found.id, "only": only}, {})
 
 
 def _there_is_such_a_release(app: App, state: State, to: str | None) -> None:
@@ -103,13 +103,25 @@ def _there_is_such_a_release(app: App, state: State, to: str | None) -> None:
     Release.load(state.releases, wanted)
 
 
-def _carry_out(session: Session, name: str, kind: str, options: Options, asked: Options) -> int:
-    """Run one deployment to its end, show how it ended, and return the exit code."""
+def carry_out(
+    session: Session,
+    name: str,
+    kind: str,
+    options: Options,
+    asked: Options,
+    *,
+    first: Callable[[Runner], None] = lambda _: None,
+) -> int:
+    """Run one deployment to its end, show how it ended, and return the exit code.
+
+    `first` is done under the same lock, before.
+    """
     with (
         screen.opened() as shown,
         Interrupt(shown) as interrupt,
         running.held(session, name, interrupt) as runner,
     ):
+        first(runner)
         now = runner.clock.now()
         deployment = Deployment(
             id=new_id(now),

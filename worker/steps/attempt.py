@@ -12,6 +12,7 @@ from worker.adapters.compose import Compose
 from worker.adapters.engine import Container, Engine
 from worker.adapters.git import Checkout
 from worker.adapters.mongo import Mongo
+from worker.approvals import Approvals
 from worker.clock import Clock
 from worker.config import App
 from worker.decisions import Decisions
@@ -72,6 +73,11 @@ class Attempt:
     def decisions(self) -> Decisions:
         """The app's decisions and holds."""
         return Decisions(self.state.decisions)
+
+    @property
+    def approvals(self) -> Approvals:
+        """The privileges that a person approved."""
+        return Approvals(self.state.approvals)
 
     @property
     def work(self) -> Path:

@@ -1,0 +1,119 @@
+"""A revision that may do more to the host is deployed only once a person approved it."""
+
+import json
+
+import docker
+import pytest
+
+from tests.e2e.world import HERE, release
+
+COMPOSE = (HERE / "app" / "docker-compose.yml").read_text()
+LOCAL_PORT = '"127.0.0.1:${PORT}:8000"'
+DISGUISE = "\nvolumes: {host: {driver_opts: {type: none, o: bind, device: /}}}\n"
+
+ASKING = {
+    "privileged": (COMPOSE + "    privileged: true\n", "service web is privileged"),
+    "socket": (
+        COMPOSE.replace('app/uploads"', 'app/uploads", "/run/docker.sock:/s"'),
+        "mounts /run/docker.sock at /s",
+    ),
+    "disguise": (
+        COMPOSE.replace('app/uploads"', 'app/uploads", "host:/host"') + DISGUISE,
+        "volume host is made with the options {device: /, o: bind, type: none}",
+    ),
+    "host-network": (
+        COMPOSE.replace(f"    ports: [{LOCAL_PORT}]\n", "    network_mode: host\n"),
+        "uses the network of host",
+    ),
+    "ports": (COMPOSE.replace("127.0.0.1:", "0.0.0.0:", 1), "publishes its port 8000/tcp at 0.0"),
+}
+NEVER = {
+    "provider": (COMPOSE + "  x: {provider: {type: bash}}\n", "`provider`"),
+    "remote": ('include: ["oci://registry.example/x"]\n' + COMPOSE, "remote resource is disabled"),
+}
+
+
+def test_new_privileges_are_refused_until_a_person_approves_them(running):
+    before, backups = running.fingerprint(), None
+
+    for text, named in (*ASKING.values(), *NEVER.values()):
+        ended = running.wait(running.push({"docker-compose.yml": text}))
+        assert ended["status"] == "failed", ended
+        assert ended["error"]["step"] == "pull"
+        assert named in ended["error"]["message"] + ended["error"]["remedy"]
+        if backups is None:
+            assert f"sheetanchor approve {ended['id']}" in ended["error"]["remedy"]
+            backups = running.backups()
+    assert running.fingerprint() == before
+    nothing = running.cli("approve", ended["id"], check=2)  # not to be approved
+    assert "was not refused for new privileges" in nothing.stderr
+
+    text = ASKING["socket"][0]
+    refused = running.wait(running.push({"docker-compose.yml": text}))
+    revision = running.git("rev-parse", "HEAD")
+    approved = running.cli_json("approve", refused["id"])
+    assert approved["status"] == "succeeded", approved
+    assert "/s" in mounts(running)
+    stored = running.state / "apps" / running.name / "approvals.json"
+    assert stored.stat().st_mode & 0o777 == 0o600
+    entry = json.loads(stored.read_text())[revision]
+    assert entry["privileges"] == ["service web mounts /run/docker.sock at /s"]
+    assert (entry["deployment"], bool(entry["by"])) == (refused["id"], True)
+
+    # What runs already is not asked about again; what comes on top of it is.
+    after = running.wait(running.push({"release.json": release("two")}))
+    assert after["status"] == "succeeded", after
+    more = running.wait(running.push({"docker-compose.yml": text + "    pid: host\n"}))
+    assert more["status"] == "failed"
+    assert more["error"]["message"].endswith("service web sees the processes of host.")
+    assert running.version() == "two"
+
+    again = running.cli_json("rollback", running.name)  # it had the socket, too
+    assert again["status"] == "succeeded", again
+
+
+VARIABLE = COMPOSE.replace("127.0.0.1:", "${ADDRESS:-127.0.0.1}:", 1)
+
+
+def test_rollback_asks_for_what_the_env_file_of_today_adds(world):
+    world.commit({"docker-compose.yml": VARIABLE})
+    world.begin()
+    two = world.wait(world.push({"docker-compose.yml": COMPOSE, "release.json": release("two")}))
+    assert two["status"] == "succeeded", two
+    before = world.fingerprint()
+    with (world.checkout / ".env.production").open("a") as env:
+        env.write("ADDRESS=0.0.0.0\n")
+
+    refused = world.cli_json("rollback", world.name, check=1)
+
+    assert refused["status"] == "failed"
+    assert "publishes its port 8000/tcp at 0.0.0.0" in refused["error"]["message"]
+    assert world.version() == "two"
+    assert world.fingerprint()["containers"] == before["containers"]
+    approved = world.cli_json("approve", refused["id"])
+    assert (approved["kind"], approved["status"]) == ("rollback", "succeeded"), approved
+    assert world.version() == "one"
+
+
+@pytest.mark.parametrize("world", [{"health": {"urls": []}}], indirect=True)
+def test_what_an_app_may_do_when_sheetanchor_comes_is_accepted(world):
+    world.commit({"docker-compose.yml": ASKING["socket"][0]})
+    world.prepare()
+    world.compose("up", "-d", "--build")
+    world.up()
+
+    ended = world.wait(world.push({"release.json": release("two")}))
+
+    assert ended["status"] == "succeeded", ended
+    assert "/s" in mounts(world)
+
+
+def mounts(world):
+    client = docker.from_env()
+    try:
+        containers = client.containers.list(
+            filters={"label": f"com.docker.compose.project={world.name}"}
+        )
+        return {one["Destination"] for container in containers for one in container.attrs["Mounts"]}
+    finally:
+        client.close()
