@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "webhook": ("serving", "Run the web process."),
     "worker": ("serving", "Run a worker."),
     "deploy": ("deploying", "Deploy an app, here and now."),
+    "plan": ("planning", "Show what a deploy would do now, and change nothing."),
     "rollback": ("deploying", "Go back to an earlier release."),
     "approve": ("approving", "Approve the new privileges of a refused revision; deploy it."),
     "restore": ("deploying", "Put an app's data back from a backup."),
