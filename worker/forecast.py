@@ -33,8 +33,8 @@ def forecast(attempt: Attempt) -> Forecast:
         attempt.facts["deploy.pull"] = pull.run(attempt)
         return {"verdict": "deploys", "why": None, **_known(attempt), **_services(attempt)}
     except SheetanchorError as error:
-        found = {"verdict": _verdict(error), "why": error.message, "remedy": error.remedy}
-        return found | _known(attempt)
+        found = {"verdict": _verdict(error), "why": error.message}
+        return {**found, "remedy": _remedy(attempt, error), **_known(attempt)}
     finally:
         _forget(attempt)
 
@@ -43,6 +43,13 @@ def _verdict(error: SheetanchorError) -> str:
     if isinstance(error, HeldError):
         return "held"
     return "skipped" if isinstance(error, SkippedError) else "refused"
+
+
+def _remedy(attempt: Attempt, error: SheetanchorError) -> str:
+    """Return what to do; a plan's own id is nobody's to approve, as it is not journalled."""
+    if attempt.id not in error.remedy:
+        return error.remedy
+    return f"{error.remedy.replace(attempt.id, 'ID')} Deploy first: its refusal names the ID."
 
 
 def _known(attempt: Attempt) -> Forecast:
