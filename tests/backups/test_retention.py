@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,6 +59,22 @@ def test_what_may_go(have, keep, needed, gone):
 def test_the_newest_verified_backup_never_goes():
     found = [of("manual", 0, verified=False), of("manual", 1, verified=False), of("manual", 2)]
     assert days_of(expired(found, 1, 30, NOW, set())) == [("manual", 1)]
+
+
+def test_what_a_plain_restore_takes_stays_beside_a_newer_safety_backup():
+    found = [of("safety", 0), of("manual", 1, verified=False), of("manual", 2)]
+    assert expired(found, 1, 30, NOW, set()) == []
+
+
+def test_clock_set_back_a_year_costs_neither_the_old_backups_nor_the_new():
+    found = [of("manual", days) for days in (-366, -365, 0, 1)]
+    assert days_of(expired(found, 1, 30, NOW, set())) == [("manual", 1)]
+
+
+def test_two_backups_of_one_second_count_as_two():
+    first = of("manual", 0)
+    second = replace(first, id=f"{first.id}_2")
+    assert expired([second, first], 1, 30, NOW, set()) == [first]
 
 
 def test_pruning_removes_whole_folders_and_touches_no_other_app(thynk):

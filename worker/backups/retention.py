@@ -24,10 +24,14 @@ def expired(
 ) -> list[Backup]:
     """Return what may be removed, oldest first; `backups` are newest first.
 
-    Of each kind the newest `keep` stay. So do the newest verified backup of all, the
-    ids in `needed`, and safety backups younger than `keep_safety_days`.
+    Of each kind the newest `keep` stay. So do the newest verified backup of all and
+    the one that a plain restore takes, the ids in `needed`, and safety backups younger
+    than `keep_safety_days`. A backup dated later than now was made by a clock that has
+    been set back: it neither goes nor counts, or each new one would go for its sake.
     """
-    newest = catalogue.newest_verified(list(backups))
+    backups = [one for one in backups if parse(one.created_at) <= now]
+    usual = [one for one in backups if one.kind != "safety"]
+    newest = {one.id for one in map(catalogue.newest_verified, ([*backups], usual)) if one}
     young = now - timedelta(days=keep_safety_days)
     seen: dict[str, int] = {}
     removable = []
@@ -35,7 +39,7 @@ def expired(
         seen[backup.kind] = seen.get(backup.kind, 0) + 1
         protected = (
             backup.id in needed
-            or (newest is not None and backup.id == newest.id)
+            or backup.id in newest
             or (backup.kind == "safety" and parse(backup.created_at) > young)
         )
         if seen[backup.kind] > keep and not protected:
