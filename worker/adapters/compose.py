@@ -101,7 +101,9 @@ class Compose:
         return dict(line.split() for line in lines if line.strip())
 
     def _run(self, argv: Sequence[str], timeout: float, *, on_line: Line | None = None) -> str:
-        return _compose(["-p", self.project, *argv], Path("/"), timeout, self.mark, on_line)
+        # A model holds only the services that were active when it was rendered: all are meant.
+        argv = ["-p", self.project, "--profile", "*", *argv]
+        return _compose(argv, Path("/"), timeout, self.mark, on_line)
 
 
 def render(

@@ -115,7 +115,7 @@ def _one_shot(target: Release, service: str) -> bool:
 
 def _optional(target: Release, service: str) -> bool:
     scale: Mapping[str, object] = target.model()["services"].get(service, {})
-    return scale.get("scale") == 0 or bool(scale.get("profiles"))
+    return scale.get("scale") == 0
 
 
 def _container(one: Container, watch: Watch, one_shot: bool) -> str | None:
