@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from worker.decisions import Decisions, judge
+from worker.decisions import Decisions, in_turn, judge
 from worker.deployment import Deployment
 from worker.errors import HeldError, SkippedError
 
@@ -58,3 +60,42 @@ def test_inconsistent_stops_people_too_but_not_a_restore(decisions):
         judge(decisions.read(), deployment("cli"), A, A)
     judge(decisions.read(), deployment("cli", "restore"), A, A)
     judge(decisions.read(), deployment("cli", force=True), A, A)
+
+
+def hold(decisions, kind, head=None):
+    decisions.hold(kind, by="ann", at="now", reason="because", head=head)
+
+
+@pytest.mark.parametrize("later", ["rolled_back", "pinned", "stopped", "inconsistent"])
+def test_freeze_outlasts_every_later_hold(decisions, later):
+    hold(decisions, "frozen")
+    hold(decisions, later, B)
+    decisions.lift("rolled_back", "pinned", "stopped", "inconsistent", by="bob", at="later")
+
+    assert decisions.read()["hold"]["kind"] == "frozen"
+    with pytest.raises(HeldError, match="unfreeze shop"):
+        judge(decisions.read(), deployment(), A, A)
+
+
+def test_end_of_a_freeze_leaves_the_hold_of_a_rollback_in_force(decisions):
+    hold(decisions, "rolled_back", B)
+    hold(decisions, "frozen")
+    hold(decisions, "frozen")
+    decisions.lift("frozen", by="bob", at="later")
+
+    with pytest.raises(SkippedError, match="rolled_back"):
+        judge(decisions.read(), deployment(), B, B)
+    judge(decisions.read(), deployment(), A, A)
+    ended = decisions.read()["ended"]
+    assert (ended["hold"]["kind"], ended["by"], ended["at"]) == ("frozen", "bob", "later")
+
+
+def test_newest_automatic_one_supersedes_the_others_and_never_a_persons():
+    triggers = ["push", "reconcile", "cli", "push", "api"]
+    one, two, person, newest, last = queued = [
+        replace(deployment(trigger), id=f"d{number}") for number, trigger in enumerate(triggers)
+    ]
+
+    assert in_turn(queued) == (person, [(one, newest), (two, newest)])
+    assert in_turn([newest, last]) == (newest, [])
+    assert in_turn([]) == (None, [])

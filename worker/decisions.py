@@ -29,8 +29,8 @@ class Decisions:
     path: Path
 
     def read(self) -> dict[str, Any]:
-        """Return `running`, `head` and `hold`, each a dict or None."""
-        empty: dict[str, Any] = {"running": None, "head": None, "hold": None}
+        """Return `running`, `head`, `hold` and the last `ended` hold, each a dict or None."""
+        empty: dict[str, Any] = dict.fromkeys(("running", "head", "hold", "ended"))
         try:
             stored: dict[str, Any] = json.loads(self.path.read_text())
         except FileNotFoundError:
@@ -44,12 +44,34 @@ class Decisions:
 
     def hold(self, kind: str, *, by: str | None, at: str, reason: str, head: str | None) -> None:
         """Hold automatic deployments: until a newer head, or until a person ends it."""
-        self.write(hold={"kind": kind, "by": by, "at": at, "reason": reason, "head": head})
+        new = {"kind": kind, "by": by, "at": at, "reason": reason, "head": head}
+        self.write(hold=_laid(self.read()["hold"], new))
+
+    def lift(self, *kinds: str, by: str | None, at: str) -> None:
+        """End the holds of these kinds, and record who did; what lay under one is in force."""
+        hold = self.read()["hold"]
+        left = _without(hold, kinds)
+        if left != hold:
+            self.write(hold=left, ended={"hold": hold, "by": by, "at": at})
 
     def decide(self, head: str, status: str, deployment: str, at: str, reason: str | None) -> None:
         """Record what became of the branch's head."""
         entry = {"revision": head, "decision": status, "deployment": deployment}
         self.write(head={**entry, "at": at, "reason": reason})
+
+
+def in_turn(
+    queued: list[Deployment],
+) -> tuple[Deployment | None, list[tuple[Deployment, Deployment]]]:
+    """Return which of the queued (oldest first) runs now, and who is superseded by whom.
+
+    Of the automatic ones only the newest runs: it takes the branch's head. A
+    person's are never superseded, and run in the order in which they were queued.
+    """
+    automatic = [one for one in queued if one.trigger not in PERSONS]
+    old = automatic[:-1]
+    left = [one for one in queued if one not in old]
+    return (left[0] if left else None), [(one, automatic[-1]) for one in old]
 
 
 def judge(decisions: dict[str, Any], deployment: Deployment, head: str, revision: str) -> None:
@@ -78,6 +100,32 @@ def judge(decisions: dict[str, Any], deployment: Deployment, head: str, revision
         )
 
 
+def _laid(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Return the new hold and, as its `under`, what must outlast it.
+
+    A freeze is a person's to end: nothing else may replace it, and its end may
+    not bring back what was rolled back before it.
+    """
+    under = (before or {}).get("under")
+    if new["kind"] == "frozen":
+        return {**new, "under": under if before and before["kind"] == "frozen" else before}
+    freeze = before if before and before["kind"] == "frozen" else under
+    if freeze is None:
+        return new
+    if new["kind"] == "inconsistent":
+        return {**new, "under": freeze}
+    return {**freeze, "under": new}
+
+
+def _without(hold: dict[str, Any] | None, kinds: tuple[str, ...]) -> dict[str, Any] | None:
+    if hold is None:
+        return None
+    under = _without(hold.get("under"), kinds)
+    if hold["kind"] in kinds:
+        return under
+    return {**hold, "under": under} if "under" in hold else hold
+
+
 def _held(hold: dict[str, Any]) -> str:
     return f"The app is held ({hold['kind']}, since {hold['at']}): {hold['reason']}"
 
@@ -85,4 +133,4 @@ def _held(hold: dict[str, Any]) -> str:
 def _ending(hold: dict[str, Any], app: str) -> str:
     if hold["kind"] == "inconsistent":
         return f"Mend the cause, then run `sheetanchor deploy {app} --force`, or restore a backup."
-    return "Deploy with --force, or end the freeze."
+    return f"Run `sheetanchor unfreeze {app}`, or deploy with --force."

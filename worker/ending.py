@@ -15,7 +15,6 @@ def note_success(attempt: Attempt, release: Release | None) -> None:
     """Write what runs now, and end or begin holds. Can run twice."""
     if attempt.brings_release and release:
         _note_running(attempt, release)
-    hold = attempt.decisions.read()["hold"]
     own = _own_hold(attempt)
     if own:
         kind, reason = own
@@ -26,8 +25,9 @@ def note_success(attempt: Attempt, release: Release | None) -> None:
             reason=reason,
             head=attempt.fact("preflight", "branch_head"),
         )
-    elif hold and hold["kind"] != "frozen" and _ends(attempt, hold["kind"]):
-        attempt.decisions.write(hold=None)
+    else:
+        now = rfc3339(attempt.clock.now())
+        attempt.decisions.lift(*_ends(attempt), by=attempt.deployment.by, at=now)
 
 
 def _note_running(attempt: Attempt, release: Release) -> None:
@@ -55,9 +55,11 @@ def _own_hold(attempt: Attempt) -> tuple[str, str] | None:
     return None
 
 
-def _ends(attempt: Attempt, hold: str) -> bool:
-    """Return whether a success ends this hold: a restore only mends an inconsistent app."""
-    return attempt.deployment.kind != "restore" or hold == "inconsistent"
+def _ends(attempt: Attempt) -> tuple[str, ...]:
+    """Return the holds that a success ends: a restore only mends an inconsistent app."""
+    if attempt.deployment.kind == "restore":
+        return ("inconsistent",)
+    return ("inconsistent", "rolled_back", "pinned", "stopped")
 
 
 def decide(attempt: Attempt, status: Status, reason: str | None) -> None:

@@ -18,9 +18,9 @@ from worker.adapters.engine import Engine
 from worker.backups import catalogue
 from worker.backups.catalogue import Backup
 from worker.backups.make import make
-from worker.clock import Clock, SystemClock, rfc3339
+from worker.clock import Clock, SystemClock
 from worker.config import App, Config
-from worker.decisions import PERSONS, Decisions
+from worker.decisions import Decisions, in_turn
 from worker.deployment import Deployment, Status, view
 from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
 from worker.journal import Journal
@@ -48,6 +48,11 @@ class Runner:
     def state(self) -> State:
         """The app's files."""
         return State.of(self.config, self.app)
+
+    @property
+    def decisions(self) -> Decisions:
+        """The app's decisions and holds."""
+        return Decisions(self.state.decisions)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -92,7 +97,7 @@ class Runner:
             data.source_of(self.app, mongo, self.clock),
             kind=kind,
             deployment=None,
-            revision=(Decisions(self.state.decisions).read()["running"] or {}).get("revision"),
+            revision=(self.decisions.read()["running"] or {}).get("revision"),
             images={},
             why=f"a {kind} backup",
             previous=catalogue.newest_verified(there),
@@ -111,24 +116,23 @@ class Runner:
                         self.run(deployment)
             except BusyError:
                 return
-            if self._next() is None:
+            if not self._waiting():
                 return
 
     def _next(self) -> Deployment | None:
-        """Return the queued deployment to run now; older automatic ones are superseded.
+        """Return the queued deployment to run now; end the superseded. Needs the lock."""
+        next_one, superseded = in_turn(self._waiting())
+        for old, newest in superseded:
+            self._supersede(old, newest.id)
+        return next_one
 
-        A person's are never superseded and run in their turn.
-        """
+    def _waiting(self) -> list[Deployment]:
+        """Return what is queued, oldest first; nothing while Redis is down."""
         try:
             queued = self.ledger.queued(self.app.name) if self.ledger else []
         except UnavailableError:
-            return None
-        queued = [one for one in queued if not self._seen(one)]
-        automatic = [one for one in queued if one.trigger not in PERSONS]
-        for old in automatic[:-1]:
-            self._supersede(old, automatic[-1].id)
-        left = [one for one in queued if one not in automatic[:-1]]
-        return left[0] if left else None
+            return []
+        return [one for one in queued if not self._seen(one)]
 
     def _seen(self, deployment: Deployment) -> bool:
         """Return whether it has run already: its end did not reach the ledger."""
@@ -143,10 +147,12 @@ class Runner:
         return True
 
     def _supersede(self, old: Deployment, by: str) -> None:
-        shown = view(old) | {"status": str(Status.SUPERSEDED), "superseded_by": by}
-        shown["finished_at"] = rfc3339(self.clock.now())
-        if self.ledger:
-            self.ledger.publish(shown, old)
+        """Journal it, so that it is known even if Redis loses everything; then show it."""
+        journal = Journal.begin(self.state.journals, old, self.clock)
+        facts = {"status": str(Status.SUPERSEDED), "superseded_by": by}
+        journal.append("after", "end", "end", facts)
+        self._told(old.id, Status.SUPERSEDED)
+        self._seen(old)
 
     def _pipeline(
         self, journal: Journal, deployment: Deployment, *, inherited: bool = False

@@ -68,9 +68,7 @@ class Operations:
             self._start(there)
         else:
             raise self._nothing()
-        hold = self.decisions.read()["hold"]
-        if hold and hold["kind"] == "stopped":
-            self.decisions.write(hold=None)
+        self.decisions.lift("stopped", by=self.by, at=rfc3339(self.clock.now()))
         return self._containers()
 
     def restart(self) -> list[Container]:

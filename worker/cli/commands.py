@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "start": ("containers", "Start an app's containers again."),
     "restart": ("containers", "Stop and start an app's containers."),
     "remove": ("containers", "Remove an app's containers and images, never its data."),
+    "freeze": ("holding", "Deploy nothing by itself until unfreeze."),
+    "unfreeze": ("holding", "End a freeze; what was pushed meanwhile is deployed."),
     "token": ("tokens", "Create, list and revoke tokens of the API."),
 }
 
