@@ -56,7 +56,7 @@ class RedisServer:
             return False
 
 
-def until(condition, what, seconds=10.0):
+def until(condition, what, seconds=60.0):
     """Wait for a condition; fail naming it."""
     end = time.monotonic() + seconds
     while not condition():

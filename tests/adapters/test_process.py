@@ -24,7 +24,7 @@ def alive(pid):
         return False
 
 
-def gone(pid, seconds=5):
+def gone(pid, seconds=60):
     deadline = time.monotonic() + seconds
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -55,7 +55,7 @@ def running_mongod(home, *options, address="127.0.0.1"):
         process.wait()
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"

@@ -68,7 +68,7 @@ def main() -> None:
     with running_redis() as redis:
         web = Gunicorn(home, configured(home), redis.url)
         try:
-            until(web.answers, "gunicorn answers", 20)
+            until(web.answers, "gunicorn answers")
             statuses, taken, seconds = measure(web, deliveries, a_second)
         finally:
             web.stop()

@@ -74,7 +74,7 @@ class CommandLine:
             input=typed,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         ran = Ran(done.returncode, done.stdout, done.stderr)

@@ -270,7 +270,7 @@ def test_followed_logs_end_with_the_containers(cli, project):
     ) as following:
         first = following.stdout.readline()
         cli("stop", cli.app)
-        _, err = following.communicate(timeout=30)
+        _, err = following.communicate(timeout=180)
 
     assert first == f"{project.name}-web-1 | hello\n"
     assert following.returncode == 0, err

@@ -173,7 +173,7 @@ def test_ctrl_c_while_building_cancels(cli, deployed):
     with deployed.start("deploy", deployed.app, "--json") as child:
         wait_for(child, "build ...")
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=180)
 
     assert child.returncode == 1, err
     assert '"status": "cancelled"' in out
@@ -188,7 +188,7 @@ def test_ctrl_c_after_the_fence_goes_back_and_a_second_one_changes_nothing(cli, 
         for step in ("halt", "switch", "health"):
             wait_for(child, f"way back: {step} ...")
             child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=180)
 
     assert child.returncode == 1, err
     assert '"status": "rolled_back"' in out
@@ -210,10 +210,10 @@ def test_deployment_outlives_the_terminal_it_was_started_on(cli, deployed):
         os.close(terminal)
         reader = threading.Thread(target=lambda: drawn.append(_until(master, b"fence")))
         reader.start()
-        reader.join(timeout=60)
+        reader.join(timeout=180)
         child.send_signal(signal.SIGHUP)
         os.close(master)
-        code = child.wait(timeout=60)
+        code = child.wait(timeout=180)
 
     assert code == 0
     assert b"preflight done" in drawn[0]

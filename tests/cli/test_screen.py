@@ -143,7 +143,7 @@ def test_live_view_on_a_terminal_that_hangs_up(cli):
         os.close(terminal)
         view = child.stdout.readline()
         os.close(master)
-        out, _ = child.communicate(timeout=30)
+        out, _ = child.communicate(timeout=180)
 
     assert (view + out).split() == ["LiveView", "end"]
     assert child.returncode == 0

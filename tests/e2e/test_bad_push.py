@@ -123,7 +123,7 @@ def test_version_that_dies_after_30_seconds_is_undone(world):
     before = world.fingerprint()
 
     dying = world.push({"release.json": release("two", mode="dies", after=30)})
-    ended = world.wait(dying, seconds=240)
+    ended = world.wait(dying)
 
     assert ended["status"] == "rolled_back", ended
     assert world.fingerprint() == before

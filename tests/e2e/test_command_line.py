@@ -46,7 +46,7 @@ def known_to_the_server(world, identities):
         found = {one["id"]: one for one in answer["deployments"]}
         return found if set(identities) <= set(found) else None
 
-    return until(listed, "the API lists what the command line did", 10)
+    return until(listed, "the API lists what the command line did")
 
 
 def test_deploy_without_a_server_has_the_shape_of_the_design(world):
@@ -181,7 +181,7 @@ def test_way_back_that_fails_is_3_and_a_push_touches_nothing_more(deployed):
     old = deployed.containers()["web"][1]
     deployed.commit({"release.json": release("two", mode="never_healthy")})
     deploying = deployed.start("deploy", deployed.name)
-    identity = until(lambda: running_deployment(deployed), "the deploy begins", 20)
+    identity = until(lambda: running_deployment(deployed), "the deploy begins")
     deployed.wait_for_step(identity, "health")
     forget(old)
 
@@ -224,7 +224,7 @@ def test_ctrl_c_leaves_everything_as_it_was(deployed, step, status):
     pushed = {"release.json": release("two", mode="never_healthy")}
     deployed.commit(pushed | {"Dockerfile": f'{dockerfile}CMD ["python3", "/app/app.py"]\n'})
     deploying = deployed.start("deploy", deployed.name)
-    identity = until(lambda: running_deployment(deployed), "the deploy begins", 20)
+    identity = until(lambda: running_deployment(deployed), "the deploy begins")
     deployed.wait_for_step(identity, step)
 
     deploying.send_signal(signal.SIGINT)

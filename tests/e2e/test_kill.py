@@ -36,7 +36,7 @@ def world_of_two(world):
     world.start_redis()
     world.start("webhook")
     world.worker = world.start("worker")
-    until(lambda: world.ask("GET", "/readyz")[0] == 200, "ready", 30)
+    until(lambda: world.ask("GET", "/readyz")[0] == 200, "ready")
     first = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
     assert first["status"] == "succeeded", first
     world.fill()
@@ -79,13 +79,13 @@ def test_killed_deployment_is_undone_by_another_worker(world_of_two, step, victi
     if victim == "worker":
         kill(world.worker.pid)
         world.worker.wait()
-        until(lambda: not Path(f"/proc/{job}").exists(), "the job died with its worker", 5)
+        until(lambda: not Path(f"/proc/{job}").exists(), "the job died with its worker")
         world.worker = world.start("worker")
-        until(lambda: ready(world), "the new worker lives", 30)
+        until(lambda: ready(world), "the new worker lives")
     else:
         kill(job)
 
-    until(lambda: began_again(world, identity), "the way back begins", 5)
+    until(lambda: began_again(world, identity), "the way back begins")
     ended = world.wait(identity)
     assert ended["status"] == ("failed" if step == "build" else "rolled_back"), ended
     assert world.version() == "one"
@@ -103,12 +103,12 @@ def test_killed_command_line_deploy_is_undone_by_a_worker(world_of_two, step):
     before = world.fingerprint()
     world.commit(PUSHED[step])
     deploying = world.start("deploy", world.name)
-    identity = until(lambda: newest(world, deploying), "the deploy begins", 20)
+    identity = until(lambda: newest(world, deploying), "the deploy begins")
     reach(world, identity, step)
 
     kill(deploying.pid)
 
-    until(lambda: began_again(world, identity), "the way back begins", 6)
+    until(lambda: began_again(world, identity), "the way back begins")
     ended = world.wait(identity)
     assert ended["status"] == ("failed" if step == "build" else "rolled_back"), ended
     assert world.fingerprint() == before
@@ -145,7 +145,7 @@ def test_version_that_served_long_is_never_undone_by_itself(world, answers):
     world.fill()
     world.commit({"release.json": release("two")})
     deploying = world.start("deploy", world.name)
-    identity = until(lambda: newest(world, deploying), "the deploy begins", 20)
+    identity = until(lambda: newest(world, deploying), "the deploy begins")
     world.wait_for_step(identity, "health")
     kill(deploying.pid)
     deploying.wait()

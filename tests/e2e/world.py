@@ -206,7 +206,7 @@ class World:
     def up(self):
         """Start web, worker and Redis; return when they are ready."""
         self.server = self.start("up")
-        until(lambda: self.ask("GET", "/readyz")[0] == 200, "the server is ready", 30)
+        until(lambda: self.ask("GET", "/readyz")[0] == 200, "the server is ready")
 
     def start_redis(self):
         """Start a Redis of our own."""
@@ -241,7 +241,7 @@ class World:
         """Run `sheetanchor …` to its end."""
         command = [sys.executable, "-m", "worker.cli", "--config", str(self.config), *argv]
         done = subprocess.run(
-            command, cwd=TOP, text=True, capture_output=True, timeout=180, check=False, **options
+            command, cwd=TOP, text=True, capture_output=True, timeout=400, check=False, **options
         )
         if check is not None:
             assert done.returncode == check, (
@@ -287,7 +287,7 @@ class World:
         records = journal.records()
         return view(journal.deployment(), records) if records else None
 
-    def wait(self, identity, seconds=120):
+    def wait(self, identity, seconds=300):
         """Wait for a deployment's end; return it."""
 
         def ended():
@@ -296,7 +296,7 @@ class World:
 
         return until(ended, f"deployment {identity} ends", seconds)
 
-    def wait_for_step(self, identity, step, phase="deploy", seconds=90):
+    def wait_for_step(self, identity, step, phase="deploy", seconds=300):
         """Wait until a step runs (or has run)."""
 
         def begun():
@@ -309,7 +309,7 @@ class World:
     def version(self):
         """Return the version that answers, or None."""
         try:
-            with LOCAL.open(f"http://127.0.0.1:{self.port}/", timeout=5) as answer:
+            with LOCAL.open(f"http://127.0.0.1:{self.port}/", timeout=30) as answer:
                 return json.load(answer)["version"]
         except (OSError, http.client.HTTPException):
             return None
@@ -318,17 +318,17 @@ class World:
         """Write something through the app; return whether it was acknowledged."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body)
         try:
-            with LOCAL.open(request, timeout=5) as answer:
+            with LOCAL.open(request, timeout=30) as answer:
                 return answer.status == 201
         except (OSError, http.client.HTTPException):
             return False
 
     def environment(self):
-        with LOCAL.open(f"http://127.0.0.1:{self.port}/environment", timeout=5) as answer:
+        with LOCAL.open(f"http://127.0.0.1:{self.port}/environment", timeout=30) as answer:
             return json.load(answer)
 
     def ask_app(self, path):
-        with LOCAL.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        with LOCAL.open(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return json.load(answer)
 
     def restart_app(self):

@@ -100,7 +100,7 @@ class Gunicorn:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
 
-    def connect(self, seconds=15):
+    def connect(self, seconds=60):
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(seconds)
         try:
@@ -129,7 +129,7 @@ def gunicorn(redis_server):
     home = Path(tempfile.mkdtemp(prefix="sa-web-"))  # short: socket paths are under 108 bytes
     server = Gunicorn(home, configured(home), redis_server.url)
     try:
-        until(server.answers, "gunicorn answers", 20)
+        until(server.answers, "gunicorn answers")
         yield server
     finally:
         server.stop()
