@@ -15,7 +15,7 @@ from worker import durable
 from worker.adapters import compose, disk
 from worker.adapters.compose import Model
 from worker.release import image_names
-from worker.steps import drift, guards, lend
+from worker.steps import drift, guards, lend, tracked
 from worker.steps.attempt import Attempt, Facts
 
 BUILD_MODEL = "build.json"
@@ -24,7 +24,7 @@ BUILD_MODEL = "build.json"
 def run(attempt: Attempt) -> Facts:
     """Return what the build and the way back need: image names and their ids now."""
     revision, project = attempt.fact("preflight", "revision"), attempt.fact("preflight", "project")
-    guards.revision(attempt, revision)
+    tracked.judge(attempt, revision)
     _export(attempt, revision)
     rendered = _render(attempt, project)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
