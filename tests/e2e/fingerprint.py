@@ -23,20 +23,32 @@ def take(world):
 
 
 def containers(project):
-    """Return service -> status, image id and restart policy."""
+    """Return `service-number` -> state, image id and restart policy of each container."""
     client = docker.from_env()
     try:
         found = client.containers.list(all=True, filters={"label": f"{PROJECT}={project}"})
         return {
-            one.labels["com.docker.compose.service"]: (
-                one.status,
+            replica(one): (
+                state(one.status),
                 one.attrs["Image"],
                 tuple(sorted(one.attrs["HostConfig"]["RestartPolicy"].items())),
             )
             for one in found
+            if one.labels["com.docker.compose.oneoff"] != "True"
         }
     finally:
         client.close()
+
+
+def replica(container):
+    """Return which container of its service it is; its name may be anything."""
+    service, number = (f"com.docker.compose.{key}" for key in ("service", "container-number"))
+    return f"{container.labels[service]}-{container.labels[number]}"
+
+
+def state(status):
+    """Return the state as people see it: what was stopped before it was made anew is `created`."""
+    return "stopped" if status in ("created", "exited", "dead") else status
 
 
 def tree(folder):

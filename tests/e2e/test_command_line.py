@@ -178,7 +178,7 @@ def test_held_app_is_4_until_forced(deployed):
 
 def test_way_back_that_fails_is_3_and_a_push_touches_nothing_more(deployed):
     """Somebody removes the old image after the fence: there is no way back."""
-    old = deployed.containers()["web"][1]
+    old = deployed.containers()["web-1"][1]
     deployed.commit({"release.json": release("two", mode="never_healthy")})
     deploying = deployed.start("deploy", deployed.name)
     identity = until(lambda: running_deployment(deployed), "the deploy begins")
@@ -360,7 +360,7 @@ def test_stop_and_start_leave_policies_data_and_volume_as_they_were(with_cache):
 
     assert stopped["hold"]["kind"] == "stopped"
     assert world.version() is None
-    assert world.containers()["web"][0] == "exited"
+    assert world.containers()["web-1"][0] == "stopped"
     assert volumes(world) == there
 
     started = world.cli_json("start", world.name)
@@ -394,7 +394,7 @@ def test_stopped_app_stays_stopped_over_a_redelivery_and_a_newer_push_runs(with_
     newer = world.wait(world.push(TWO))
     assert newer["status"] == "succeeded", newer
     assert world.version() == "two"
-    assert world.containers()["web"][2] == (("MaximumRetryCount", 0), ("Name", "unless-stopped"))
+    assert world.containers()["web-1"][2] == (("MaximumRetryCount", 0), ("Name", "unless-stopped"))
 
 
 def test_remove_takes_containers_and_images_and_never_a_volume_or_data(with_cache):

@@ -343,7 +343,7 @@ class World:
 
     def policy(self):
         """Return the name of the web container's restart policy now."""
-        return dict(self.containers()["web"][2])["Name"]
+        return dict(self.containers()["web-1"][2])["Name"]
 
     def backups(self):
         """Return the manifests of the backups on disk, oldest first."""
