@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from worker.adapters.engine import Container
+from worker.adapters.containers import Container
 from worker.errors import HeldError, SheetanchorError, SkippedError
 from worker.journal import journals
 from worker.release import Release

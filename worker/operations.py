@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.adapters.compose import Compose
-from worker.adapters.engine import Container, Engine, stop_order
+from worker.adapters.containers import Container, stop_order
+from worker.adapters.engine import Engine
 from worker.adapters.git import Checkout
 from worker.clock import Clock, rfc3339
 from worker.config import App
@@ -235,6 +236,5 @@ def image_names(state: State) -> set[str]:
 
 
 def volumes(there: Collection[Container]) -> list[str]:
-    """Return the volumes that these containers mount; Docker keeps one at .../NAME/_data."""
-    sources = [source for one in there for kind, source, _ in one.mounts if kind == "volume"]
-    return sorted({Path(source).parent.name for source in sources})
+    """Return the volumes that these containers mount."""
+    return sorted({mount.name for one in there for mount in one.mounts if mount.type == "volume"})

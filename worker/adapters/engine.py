@@ -1,68 +1,23 @@
 """The Docker engine, through its SDK: containers, images and their names.
 
-Steps see only the two plain classes below. Foreign errors are translated
-here, once.
+Steps see only plain containers and names. Foreign errors are translated here, once.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
+from worker.adapters.containers import PROJECT, Container, Policy, inspected, stop_order
 from worker.errors import StepError, UnavailableError
 
 TIMEOUT = 120  # seconds, for one request; stopping adds the container's own grace
-PROJECT = "com.docker.compose.project"
-
-Policy = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Container:
-    """What a deployment needs to know of a container, as it was when asked."""
-
-    id: str
-    name: str
-    project: str
-    service: str
-    number: int
-    oneoff: bool
-    image: str  # the image's id, not its name
-    image_name: str
-    config_hash: str
-    working_dir: str
-    depends_on: tuple[str, ...]
-    status: str  # created, running, exited, restarting, paused, dead, removing
-    exit_code: int
-    health: str | None
-    restarts: int
-    started_at: str
-    policy: Policy
-    stop_timeout: int
-    mounts: tuple[tuple[str, str, str], ...]  # type, source, destination
-    health_budget: float  # seconds that the health check asks for
-
-    @property
-    def running(self) -> bool:
-        """Whether the container's program runs, between two restarts too."""
-        return self.status in ("running", "restarting", "paused")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `from_dict` reads."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Return the container that `as_dict` wrote."""
-        tuples = {"depends_on": tuple(fields["depends_on"])}
-        return cls(**{**fields, **tuples, "mounts": tuple(map(tuple, fields["mounts"]))})
 
 
 class Engine:
@@ -96,7 +51,7 @@ class Engine:
 
     def _inspect(self, container: str) -> Container | None:
         try:
-            return _container(self._client.api.inspect_container(container))
+            return inspected(self._client.api.inspect_container(container))
         except NotFound:  # removed while we looked
             return None
 
@@ -170,58 +125,6 @@ class Engine:
         with _translated("follow a container's log"):
             for chunk in self._client.api.logs(container, tail=tail, stream=True, follow=True):
                 yield bytes(chunk).decode(errors="replace")
-
-
-def stop_order(containers: Sequence[Container]) -> list[list[Container]]:
-    """Return waves of containers to stop: who needs another goes before it."""
-    waves, left = [], list(containers)
-    while left:
-        needed = {name for one in left for name in one.depends_on if name != one.service}
-        wave = [one for one in left if one.service not in needed] or left  # a circle: all
-        waves.append(wave)
-        left = [one for one in left if one not in wave]
-    return waves
-
-
-def _container(raw: dict[str, Any]) -> Container:
-    labels, state, host = raw["Config"]["Labels"] or {}, raw["State"], raw["HostConfig"]
-    depends = labels.get("com.docker.compose.depends_on") or ""
-    return Container(
-        id=raw["Id"],
-        name=raw["Name"].lstrip("/"),
-        project=labels.get(PROJECT, ""),
-        service=labels.get("com.docker.compose.service", ""),
-        number=int(labels.get("com.docker.compose.container-number") or 0),
-        oneoff=labels.get("com.docker.compose.oneoff") == "True",
-        image=raw["Image"],
-        image_name=raw["Config"]["Image"],
-        config_hash=labels.get("com.docker.compose.config-hash", ""),
-        working_dir=labels.get("com.docker.compose.project.working_dir", ""),
-        depends_on=tuple(part.partition(":")[0] for part in depends.split(",") if part),
-        status=state["Status"],
-        exit_code=state["ExitCode"],
-        health=(state.get("Health") or {}).get("Status"),
-        restarts=raw["RestartCount"],
-        started_at=state["StartedAt"],
-        policy={**(host["RestartPolicy"] or {})},
-        stop_timeout=_or(raw["Config"].get("StopTimeout"), 10),
-        mounts=tuple((m["Type"], m.get("Source", ""), m["Destination"]) for m in raw["Mounts"]),
-        health_budget=_health_budget(raw["Config"].get("Healthcheck") or {}),
-    )
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
-
-
-def _health_budget(check: dict[str, Any]) -> float:
-    """Return the seconds until the check itself would say unhealthy."""
-    if not check or check.get("Test", ["NONE"])[0] == "NONE":
-        return 0.0
-    default = 30_000_000_000  # nanoseconds, Docker's own
-    every = (check.get("Interval") or default) + (check.get("Timeout") or default)
-    tries = (check.get("Retries") or 3) + 1
-    return float(((check.get("StartPeriod") or 0) + every * tries) / 1e9)
 
 
 def _has_tag(name: str) -> bool:

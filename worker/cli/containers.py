@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import click
 
 from worker import aftermath, operations
-from worker.adapters.engine import Container, Engine
+from worker.adapters.containers import Container
+from worker.adapters.engine import Engine
 from worker.cli import following, output, running, text
 from worker.cli.commands import Command
 from worker.cli.interrupt import Interrupt

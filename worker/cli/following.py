@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from worker.adapters.engine import Container, Engine
+from worker.adapters.containers import Container
+from worker.adapters.engine import Engine
 from worker.cli import output
 from worker.errors import SheetanchorError
 from worker.redact import plain

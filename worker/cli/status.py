@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from worker import aftermath, operations
-from worker.adapters.engine import Container, Engine
+from worker.adapters.containers import Container
+from worker.adapters.engine import Engine
 from worker.backups import catalogue
 from worker.cli import output, past, running, text
 from worker.cli.commands import Command

@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.adapters import compose as compose_adapter
 from worker.adapters.compose import Compose
-from worker.adapters.engine import Container, Engine
+from worker.adapters.containers import Container
+from worker.adapters.engine import Engine
 from worker.adapters.git import Checkout
 from worker.adapters.mongo import Mongo
 from worker.approvals import Approvals

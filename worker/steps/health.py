@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.adapters import http
-from worker.adapters.engine import Container
+from worker.adapters.containers import Container
 from worker.config import HealthUrl
 from worker.errors import HealthError
 from worker.release import Release, policy_of

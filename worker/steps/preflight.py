@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker import decisions as rules
 from worker.adapters import compose, disk
-from worker.adapters.engine import Container
+from worker.adapters.containers import Container
 from worker.backups import catalogue
 from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from worker import durable
 from worker.adapters import compose
-from worker.adapters.engine import Container
+from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.errors import CommandError, GuardError, NotFoundError
 from worker.release import Release, image_names

@@ -6,7 +6,7 @@ began (343,000 of 500,000 documents, measured).
 
 from collections.abc import Sequence
 
-from worker.adapters.engine import Container
+from worker.adapters.containers import Container
 from worker.errors import StepError
 from worker.steps.attempt import Attempt
 

@@ -9,7 +9,7 @@ busy with what a killed Compose asked for (measured). So its result is looked
 at, and it is called again, up to three times.
 """
 
-from worker.adapters.engine import Container
+from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError

@@ -1,0 +1,119 @@
+"""What a deployment needs to know of a container: plain data, as Docker told it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Self
+
+PROJECT = "com.docker.compose.project"
+
+Policy = dict[str, Any]
+
+
+class Mounted(NamedTuple):
+    """A mount of a container, as Docker tells it; a volume has a name, its own or Docker's."""
+
+    type: str  # bind, volume, tmpfs, npipe, cluster
+    source: str  # a path of the host
+    destination: str
+    writable: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a deployment needs to know of a container, as it was when asked."""
+
+    id: str
+    name: str
+    project: str
+    service: str
+    number: int
+    oneoff: bool
+    image: str  # the image's id, not its name
+    image_name: str
+    config_hash: str
+    working_dir: str
+    depends_on: tuple[str, ...]
+    status: str  # created, running, exited, restarting, paused, dead, removing
+    exit_code: int
+    health: str | None
+    restarts: int
+    started_at: str
+    policy: Policy
+    stop_timeout: int
+    mounts: tuple[Mounted, ...]
+    health_budget: float  # seconds that the health check asks for
+
+    @property
+    def running(self) -> bool:
+        """Whether the container's program runs, between two restarts too."""
+        return self.status in ("running", "restarting", "paused")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Return the container that `as_dict` wrote."""
+        tuples = {"depends_on": tuple(fields["depends_on"])}
+        mounts = tuple(Mounted(*one) for one in fields["mounts"])
+        return cls(**{**fields, **tuples, "mounts": mounts})
+
+
+def stop_order(containers: Sequence[Container]) -> list[list[Container]]:
+    """Return waves of containers to stop: who needs another goes before it."""
+    waves, left = [], list(containers)
+    while left:
+        needed = {name for one in left for name in one.depends_on if name != one.service}
+        wave = [one for one in left if one.service not in needed] or left  # a circle: all
+        waves.append(wave)
+        left = [one for one in left if one not in wave]
+    return waves
+
+
+def inspected(raw: dict[str, Any]) -> Container:
+    """Return the container that Docker describes."""
+    labels, state, host = raw["Config"]["Labels"] or {}, raw["State"], raw["HostConfig"]
+    depends = labels.get("com.docker.compose.depends_on") or ""
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        project=labels.get(PROJECT, ""),
+        service=labels.get("com.docker.compose.service", ""),
+        number=int(labels.get("com.docker.compose.container-number") or 0),
+        oneoff=labels.get("com.docker.compose.oneoff") == "True",
+        image=raw["Image"],
+        image_name=raw["Config"]["Image"],
+        config_hash=labels.get("com.docker.compose.config-hash", ""),
+        working_dir=labels.get("com.docker.compose.project.working_dir", ""),
+        depends_on=tuple(part.partition(":")[0] for part in depends.split(",") if part),
+        status=state["Status"],
+        exit_code=state["ExitCode"],
+        health=(state.get("Health") or {}).get("Status"),
+        restarts=raw["RestartCount"],
+        started_at=state["StartedAt"],
+        policy={**(host["RestartPolicy"] or {})},
+        stop_timeout=_or(raw["Config"].get("StopTimeout"), 10),
+        mounts=tuple(map(_mounted, raw["Mounts"])),
+        health_budget=_health_budget(raw["Config"].get("Healthcheck") or {}),
+    )
+
+
+def _mounted(raw: dict[str, Any]) -> Mounted:
+    source, name = raw.get("Source", ""), raw.get("Name", "")
+    return Mounted(raw["Type"], source, raw["Destination"], raw.get("RW", True), name)
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _health_budget(check: dict[str, Any]) -> float:
+    """Return the seconds until the check itself would say unhealthy."""
+    if not check or check.get("Test", ["NONE"])[0] == "NONE":
+        return 0.0
+    default = 30_000_000_000  # nanoseconds, Docker's own
+    every = (check.get("Interval") or default) + (check.get("Timeout") or default)
+    tries = (check.get("Retries") or 3) + 1
+    return float(((check.get("StartPeriod") or 0) + every * tries) / 1e9)
