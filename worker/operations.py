@@ -163,8 +163,14 @@ class Operations:
         project.up(release.model_path, self.app.checkout, on_line=self.say)
 
     def _hold(self, reason: str) -> None:
-        """Hold automatic deployments, unless a hold that says more does it already."""
+        """Hold automatic deployments, unless a hold that says more does it already.
+
+        A freeze does so for now only: what outlasts it is laid under it.
+        """
         head, hold = self._known_head(), self.decisions.read()["hold"]
+        if hold and hold["kind"] == "frozen":
+            self.say(f"the app stays frozen, too: {hold['reason']}")
+            hold = hold.get("under")
         if hold and _holds_anyway(hold, head):
             self.say(f"the app stays held as it was ({hold['kind']}): {hold['reason']}")
             return

@@ -159,16 +159,38 @@ def test_stop_holds_the_head_that_was_fetched_last(cli, project):
     assert hold["by"] == "ann"
 
 
-def test_stop_keeps_a_hold_that_a_person_must_end(cli, project):
+def test_stop_of_a_frozen_app_outlasts_the_freeze(cli, project):
     project.decisions.path.parent.mkdir(parents=True)
-    hold = {"by": "ann", "at": "2026-11-22T14:30:00.000Z", "reason": "exams", "head": None}
-    project.decisions.hold("frozen", **hold)
+    hold = {"by": "ann", "at": "2026-11-22T14:30:00.000Z", "head": None}
+    project.decisions.hold("frozen", reason="exams", **hold)
 
     ran = cli("stop", cli.app)
 
-    assert "stays held as it was (frozen): exams" in ran.err
+    assert "stays frozen, too: exams" in ran.err
+    held = project.decisions.read()["hold"]
+    assert (held["kind"], held["under"]["kind"]) == ("frozen", "stopped")
+    project.decisions.lift("frozen", by="ann", at="later")
+    assert project.decisions.read()["hold"]["kind"] == "stopped"
+    project.decisions.hold("frozen", reason="exams", **hold)
     cli("start", cli.app)
-    assert project.decisions.read()["hold"]["kind"] == "frozen"
+    held = project.decisions.read()["hold"]
+    assert (held["kind"], held["under"]) == ("frozen", None)
+
+
+@pytest.mark.parametrize(("kind", "frozen_too"), [("rolled_back", True), ("pinned", False)])
+def test_stop_and_start_keep_a_hold_that_says_more(cli, project, kind, frozen_too):
+    project.decisions.path.parent.mkdir(parents=True)
+    hold = {"by": "ann", "at": "2026-11-22T14:30:00.000Z", "reason": "exams", "head": None}
+    project.decisions.hold(kind, **hold)
+    if frozen_too:
+        project.decisions.hold("frozen", **hold)
+    before = project.decisions.read()["hold"]
+
+    ran = cli("stop", cli.app)
+
+    assert f"stays held as it was ({kind}): exams" in ran.err
+    cli("start", cli.app)
+    assert project.decisions.read()["hold"] == before
 
 
 def test_start_does_not_replace_what_a_person_brought_up(cli, project):
