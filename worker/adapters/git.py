@@ -49,7 +49,8 @@ class Checkout(Repository):
         """Point the branch to where `keep_branch` found it, if it did."""
         kept = f"refs/sheetanchor/{deployment}-branch"
         if self.has_ref(kept):
-            self.run(["update-ref", f"refs/heads/{self.branch}", self.revision(kept)])
+            with self.locks.ours():
+                self.run(["update-ref", f"refs/heads/{self.branch}", self.revision(kept)])
 
     def move(self, before: str, after: str, head: Head, *, without: Sequence[str]) -> list[str]:
         """Make the work tree `after`, coming from `before`; then HEAD and index `head`.
@@ -58,7 +59,7 @@ class Checkout(Repository):
         file; nothing at or below the paths in `without` is. Can be run again
         after it was killed anywhere. Returns the paths.
         """
-        self.clear_locks()
+        self.locks.clear_own()
         paths = self.changed(before, after, without=without)
         with self.index(head.revision) as index:
             index.run(["read-tree", after])
@@ -91,13 +92,20 @@ class Checkout(Repository):
             index.run(["checkout-index", "--all", "--force", f"--prefix={target}/"], umask=0o022)
 
     def _set_head(self, head: Head) -> None:
-        if head.ref:
-            self.run(["update-ref", head.ref, head.revision])
-            self.run(["symbolic-ref", "HEAD", head.ref])
-        else:
-            self.run(["update-ref", "--no-deref", "HEAD", head.revision])
-        self.run(["read-tree", head.revision])
-        self.run(["update-index", "-q", "--refresh"], may_fail=True)
+        """Point HEAD and its branch; the index last.
+
+        A person's Git may hold the index's lock: the way back must not wait for it.
+        """
+        with self.locks.ours():
+            if head.ref:
+                self.run(["update-ref", head.ref, head.revision])
+                self.run(["symbolic-ref", "HEAD", head.ref])
+            else:
+                self.run(["update-ref", "--no-deref", "HEAD", head.revision])
+        with self.index(f"head-{head.revision}") as index:
+            index.run(["read-tree", head.revision])
+            index.run(["update-index", "-q", "--refresh"], may_fail=True)
+            index.become_real()
 
     def _remove(self, path: str) -> None:
         """Delete a file and the folders that it leaves empty; follow no link."""

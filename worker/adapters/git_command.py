@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.adapters import process
+from worker.adapters.git_locks import Locks
 from worker.adapters.process import User
 from worker.errors import CommandError, UnavailableError
 
@@ -28,6 +29,7 @@ _SAFE = (
     "fetch.recurseSubmodules=false",
     "credential.helper=",
     "gc.auto=0",
+    "core.filesRefLockTimeout=10000",  # ms that a ref's lock of somebody else is waited for
     "protocol.allow=never",
 )
 _SCP_LIKE = re.compile(r"^[^/]+@[^/]+:|^[^/:]+:[^/]")
@@ -42,11 +44,10 @@ class GitCommand:
     clone_url: str | None = None
     mark: str | None = None
 
-    def clear_locks(self) -> None:
-        """Remove what a killed Git left. The caller holds the app's lock."""
-        names = ["index.lock", "HEAD.lock", "packed-refs.lock", f"refs/heads/{self.branch}.lock"]
-        for name in [*names, f"refs/sheetanchor/remote/{self.branch}.lock"]:
-            (self.git_dir / name).unlink(missing_ok=True)
+    @property
+    def locks(self) -> Locks:
+        """Return Git's lock files here."""
+        return Locks(self.directory, self.git_dir, self.branch)
 
     def owner(self) -> User:
         """Return whom Git runs as: the owner of the checkout's folder."""
@@ -142,9 +143,13 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self._clear()
 
-    def run(self, argv: Sequence[str], *, umask: int = 0o022) -> str:
+    def run(self, argv: Sequence[str], *, umask: int = 0o022, may_fail: bool = False) -> str:
         """Run a Git command on this index."""
-        return self._git.run(argv, index=self._path, umask=umask)
+        return self._git.run(argv, index=self._path, umask=umask, may_fail=may_fail)
+
+    def become_real(self) -> None:
+        """Take the real index's place, whole at once; its lock is not needed for that."""
+        self._path.rename(self._git.git_dir / "index")
 
     def _clear(self) -> None:
         self._path.unlink(missing_ok=True)

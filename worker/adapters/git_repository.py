@@ -55,7 +55,7 @@ class Repository(GitCommand):
 
         Raises UnavailableError when the remote does not give it.
         """
-        self.clear_locks()
+        self.locks.clear_own()
         url = self.clone_url or "origin"
         kept = f"refs/sheetanchor/remote/{self.branch}"
         wanted = f"+refs/heads/{self.branch}:{kept}"

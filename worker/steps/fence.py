@@ -30,8 +30,13 @@ def run(attempt: Attempt) -> Facts:
 
 
 def check(attempt: Attempt) -> None:
-    """Refuse, before anything is stopped, when the backup will take longer than `max_pause`."""
+    """Refuse, before anything is stopped, when the backup will take longer than `max_pause`.
+
+    Or when somebody's Git is at work in the checkout, which is about to move.
+    """
     limit = attempt.app.backup.max_pause
+    if attempt.deployment.kind != "restore":
+        attempt.checkout.locks.wait(attempt.clock)
     if attempt.app.backup.consistency == "live":
         return
     _nothing_else_runs(attempt)

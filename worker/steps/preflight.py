@@ -28,6 +28,8 @@ def run(attempt: Attempt) -> Facts:
     if not attempt.checkout.exists():
         attempt.say(f"cloning {app.clone_url} into {app.checkout}")
         attempt.checkout.clone()
+    if attempt.deployment.kind != "restore":  # that one moves no file of Git's
+        attempt.checkout.locks.wait(attempt.clock)
     branch_head = _branch_head(attempt)
     revision = _revision(attempt, branch_head)
     rules.judge(attempt.decisions.read(), attempt.deployment, branch_head, revision)
