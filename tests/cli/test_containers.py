@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from worker.adapters import compose
+from worker.adapters import compose, compose_command
 from worker.adapters.engine import Engine
 from worker.decisions import Decisions
 from worker.release import Release, image_names, pin_name
@@ -61,7 +61,7 @@ class Project:
 
     def up(self, *argv):
         argv = [*argv, "--project-directory", str(self.cli.checkout), "-p", self.name]
-        self._run([compose.binary(), *argv, "up", "-d", "--pull", "never"])
+        self._run([compose_command.binary(), *argv, "up", "-d", "--pull", "never"])
 
     def docker(self, *argv, **env):
         return self._run(["docker", *argv], **env)

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.e2e import fingerprint
-from worker.adapters.compose import binary
+from worker.adapters.compose_command import binary
 from worker.clock import SystemClock
 from worker.deployment import view
 from worker.journal import Journal

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.adapters.compose import binary
+from worker.adapters.compose_command import binary
 from worker.steps import drift, privileges
 from worker.steps.privileges import Places, build, keys, top
 

@@ -1,25 +1,20 @@
 """Docker Compose, through its binary: the only module that speaks to it.
 
 The danger is in the words: this module never says the commands and options
-that remove volumes, and answers no question (standard input is closed). The
-`docker-compose` binary itself is run, because killing the `docker` command
-leaves its plugin alive (measured), and with a scrubbed environment, because
-Compose would put ours into the repository's file.
+that remove volumes, and answers no question.
 """
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worker import durable
-from worker.adapters import process
+from worker.adapters import compose_command
 from worker.adapters.process import Line
-from worker.errors import CommandError, GuardError, UnavailableError
+from worker.errors import CommandError, GuardError
 
 RENDER = 60.0  # seconds
 UP = 900.0  # seconds; includes the grace that containers are given to stop
@@ -27,29 +22,6 @@ BUILD = 7_200.0  # seconds
 PULL = 3_600.0  # seconds
 
 Model = dict[str, Any]
-
-_PLUGINS = (
-    "{home}/.docker/cli-plugins",
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-)
-_PASSED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
-
-
-def binary() -> str:
-    """Return the path of Compose v2. Raises UnavailableError when there is none."""
-    for place in _PLUGINS:
-        path = Path(place.format(home=Path.home())) / "docker-compose"
-        if os.access(path, os.X_OK):
-            return str(path)
-    if found := shutil.which("docker-compose"):
-        return found
-    raise UnavailableError(
-        "Docker Compose v2 was not found.",
-        remedy="Install the docker-compose-plugin, version 2.20 or newer.",
-    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +75,7 @@ class Compose:
     def _run(self, argv: Sequence[str], timeout: float, *, on_line: Line | None = None) -> str:
         # A model holds only the services that were active when it was rendered: all are meant.
         argv = ["-p", self.project, "--profile", "*", *argv]
-        return _compose(argv, Path("/"), timeout, self.mark, on_line)
+        return compose_command.run(argv, Path("/"), timeout, mark=self.mark, on_line=on_line)
 
 
 def render(
@@ -166,7 +138,7 @@ def _source(
 def _config(argv: Sequence[str], directory: Path, mark: str | None) -> Model:
     """Return the model of the files in a folder; say in Compose's words what it refuses."""
     try:
-        return _model(_compose(argv, directory, RENDER, mark))
+        return _model(compose_command.run(argv, directory, RENDER, mark=mark))
     except CommandError as error:
         said = error.tail.replace(f"{directory}/", "").strip()
         if "failed to read" in said:  # of an env file Compose quotes the line, secret and all
@@ -178,34 +150,6 @@ def _config(argv: Sequence[str], directory: Path, mark: str | None) -> Model:
             f"Compose could not read the Compose files: {said or error.message}",
             remedy="Mend them and push; `docker compose config` shows what Compose reads.",
         ) from error
-
-
-def _compose(
-    argv: Sequence[str], cwd: Path, timeout: float, mark: str | None, on_line: Line | None = None
-) -> str:
-    def tell(line: str) -> None:
-        if on_line and "COMPOSE_BAKE" not in line:  # our own setting, which Compose deplores
-            on_line(line)
-
-    return process.run(
-        [binary(), *argv],
-        cwd=cwd,
-        timeout=timeout,
-        env=_environment(),
-        mark=mark,
-        on_line=tell,
-        both=on_line is not None,  # a build writes its steps to standard output
-    )
-
-
-def _environment() -> Mapping[str, str]:
-    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    # Compose 2.40 would hand builds to a newer buildx than Debian's.
-    local = {"LANG": "C.UTF-8", "COMPOSE_BAKE": "false"}
-    # An `include` or `extends` of a registry's or another repository's file is refused:
-    # it is in no revision, and reading it wrote outside the folder once (CVE-2025-62725).
-    remote = {f"COMPOSE_EXPERIMENTAL_{kind}_REMOTE": "false" for kind in ("OCI", "GIT")}
-    return {"PATH": os.defpath, **passed, **local, **remote}
 
 
 def _model(text: str) -> Model:
