@@ -105,14 +105,28 @@ def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
     """
     if not re.match(r"^[A-Za-z_][A-Za-z0-9_]*$", name):
         raise GuardError(f"{name!r} is not a variable's name.", remedy="Mend data.mongodb.")
+    texts = [f"${{{name}-}}", f"${{{name}+set}}"]
+    value, is_set = interpolated(texts, scratch, env_file, scratch)
+    return value if is_set else None
+
+
+def interpolated(
+    texts: Sequence[str], directory: Path, env_file: Path | None, scratch: Path
+) -> list[str]:
+    """Return texts as Compose reads them in a file of this project directory.
+
+    `scratch` is a folder for a file that holds the texts. Raises GuardError.
+    """
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
     question = scratch / "question.json"
-    value = {"value": f"${{{name}-}}", "set": f"${{{name}+set}}"}
-    asked = {"name": "question", "services": {"x": {"image": "x", "environment": value}}}
+    values = {f"_{number}": text for number, text in enumerate(texts)}
+    asked = {"name": "question", "services": {"x": {"image": "x", "environment": values}}}
     durable.write(question, json.dumps(asked).encode())
-    argv = ["-f", str(question), "--env-file", str(env_file), "config", "--format", "json"]
-    answer = _config(argv, scratch, None)["services"]["x"]["environment"]
-    return str(answer["value"]).replace("$$", "$") if answer["set"] else None
+    argv = ["--project-directory", str(directory), "-f", str(question)]
+    argv += ["--env-file", str(env_file)] if env_file else []
+    answer = _config([*argv, "config", "--format", "json"], scratch, None)
+    read = answer["services"]["x"]["environment"]
+    return [str(read[name]).replace("$$", "$") for name in values]
 
 
 def _source(

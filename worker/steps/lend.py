@@ -2,26 +2,39 @@
 
 A service's `env_file:` is usually untracked, so it stands in the checkout and
 not in the exported revision; Compose reads nothing without it, not even the
-list of such files. So every file that a Compose file names and that stands only
-in the checkout is lent: too many do no harm, they are gone before the build.
+list of such files. So every file that a Compose file names, in whatever way, and
+that stands only in the checkout is lent: too many do no harm, they are gone
+before the build. Variables in a path are replaced by Compose itself.
 """
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from worker.adapters import compose
+from worker.errors import GuardError
+
 LARGEST = 1024 * 1024  # bytes; an env file is smaller
-_WORD = re.compile(r"[^\s'\"\[\]{},]+")
+_WORD = re.compile(r"(?:\$\{[^{}\n]*\}|[^\s'\"\[\]{},])+")
+_QUOTED = re.compile(r"\"([^\"\n]+)\"|'([^'\n]+)'")
+_REST_OF_LINE = re.compile(
+    r"^[ \t]*(?:-[ \t]+)?(?:[\w-]+:[ \t]+)?([^\s#].*?)[ \t]*(?:[ \t]#.*)?$", re.MULTILINE
+)
+# What Compose can replace without a question of its own: no cut text, no shell's `$(`.
+_REPLACEABLE = re.compile(r"(?:[^$]|\$\$|\$\w+|\$\{\w+(?:[:+-][^{}$]*)?\})*")
 
 
 @contextmanager
-def lent(work: Path, checkout: Path, compose_files: Sequence[str]) -> Iterator[None]:
+def lent(
+    work: Path, checkout: Path, compose_files: Sequence[str], env_file: Path | None
+) -> Iterator[None]:
     """Have the untracked files that the Compose files name in `work`, for the block."""
     copies = []
     try:
-        for path in named((work, checkout), compose_files):
+        for path in named((work, checkout), compose_files, env_file):
             if (work / path).exists():
                 continue
             there = work / path
@@ -34,10 +47,12 @@ def lent(work: Path, checkout: Path, compose_files: Sequence[str]) -> Iterator[N
             copy.unlink(missing_ok=True)
 
 
-def named(tops: Sequence[Path], compose_files: Sequence[str]) -> list[Path]:
+def named(tops: Sequence[Path], compose_files: Sequence[str], env_file: Path | None) -> list[Path]:
     """Return the small files in any of these folders that the Compose files name.
 
-    Relative paths. Compose files that are included or extended are read, too.
+    Relative paths. Compose files that are included or extended are read, too;
+    so is the `.env` beside each, which no file has to name. `env_file` is what
+    is interpolated from.
     """
     todo, seen = [Path(name) for name in compose_files], set()
     found: set[Path] = set()
@@ -46,22 +61,42 @@ def named(tops: Sequence[Path], compose_files: Sequence[str]) -> list[Path]:
         if path in seen:
             continue
         seen.add(path)
-        words = set(_words(tops, path))
-        todo += [word for word in words if word.suffix in (".yml", ".yaml")]
-        found |= words
+        files = set(_files(tops, path, env_file))
+        todo += [file for file in files if file.suffix in (".yml", ".yaml")]
+        found |= files
     return sorted(found)
 
 
-def _words(tops: Sequence[Path], compose_file: Path) -> Iterator[Path]:
-    """Yield each word of a Compose file that is a small file in one of the folders."""
+def _files(tops: Sequence[Path], compose_file: Path, env_file: Path | None) -> Iterator[Path]:
+    """Yield each small file in one of the folders that a Compose file names."""
     here = next((top for top in tops if (top / compose_file).is_file()), None)
     if here is None:
         return
-    for word in set(_WORD.findall((here / compose_file).read_text(errors="replace"))):
+    texts = _texts((here / compose_file).read_text(errors="replace"))
+    directory = next((top for top in tops if (top / ".env").is_file()), here)
+    for text in {".env", *_replaced(texts, directory, env_file)}:
         for base in (compose_file.parent, Path()):
-            path = _inside(base / word)
+            path = _inside(base / text)
             if path and any(_small(top / path) for top in tops):
                 yield path
+
+
+def _texts(content: str) -> set[str]:
+    """Return all that can be a path in a Compose file: words, quoted texts, ends of lines."""
+    quoted = {one or other for one, other in _QUOTED.findall(content)}
+    return {*_WORD.findall(content), *quoted, *_REST_OF_LINE.findall(content)}
+
+
+def _replaced(texts: set[str], directory: Path, env_file: Path | None) -> set[str]:
+    """Return the texts with their `${…}` replaced, as Compose does it."""
+    asked = sorted(one for one in texts if "$" in one and _REPLACEABLE.fullmatch(one))
+    if not asked:
+        return texts
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            return texts | set(compose.interpolated(asked, directory, env_file, Path(scratch)))
+    except GuardError:  # the rendering will say what is wrong, if the file is Compose's at all
+        return texts
 
 
 def _inside(path: Path) -> Path | None:
@@ -80,5 +115,5 @@ def _inside(path: Path) -> Path | None:
 def _small(path: Path) -> bool:
     try:
         return path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST
-    except OSError:  # a word too long for a name
+    except (OSError, ValueError):  # a text that is no name
         return False

@@ -59,7 +59,7 @@ def _export(attempt: Attempt, revision: str) -> None:
 def _render(attempt: Attempt, project: str) -> Model:
     """Return the model; what Git does not track is in the work folder for this only."""
     app, work = attempt.app, attempt.work
-    with lend.lent(work, app.checkout, app.compose_files):
+    with lend.lent(work, app.checkout, app.compose_files, app.env_path):
         return compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
 
 
