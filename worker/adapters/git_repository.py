@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from worker.adapters.git_command import CLONE, REMOTE, GitCommand
 from worker.errors import CommandError, GuardError
 
+SUBMODULE = "160000 "  # the mode of such an entry in a tree
 WHO = ("-c", "user.name=sheetanchor", "-c", "user.email=sheetanchor@localhost")
 
 
@@ -119,6 +120,23 @@ class Repository(GitCommand):
             return []
         argv = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", revision, "--", *paths]
         return self.run(argv).split("\0")[:-1]
+
+    def submodules(self, revision: str) -> list[str]:
+        """Return where the revision holds another repository's commit instead of files."""
+        argv = ["ls-tree", "-r", "-z", "--full-tree", revision]
+        entries = (entry.split("\t", 1) for entry in self.run(argv).split("\0")[:-1])
+        return [path for about, path in entries if about.startswith(SUBMODULE)]
+
+    def in_lfs(self, revision: str, paths: Sequence[str]) -> list[str]:
+        """Return which of these paths the revision's attributes hand to Git LFS."""
+        if not paths:
+            return []
+        with self.index("attributes") as index:
+            index.run(["read-tree", revision])
+            argv = ["check-attr", "--cached", "-z", "filter", "--", *paths]
+            fields = index.run(argv).split("\0")[:-1]
+        found = zip(fields[::3], fields[2::3], strict=True)
+        return [path for path, value in found if value == "lfs"]
 
     def kept(self, deployment: str) -> str | None:
         """Return the commit that `local_changes` made for a deployment, if it did."""

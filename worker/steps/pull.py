@@ -26,6 +26,7 @@ def run(attempt: Attempt) -> Facts:
     revision, project = attempt.fact("preflight", "revision"), attempt.fact("preflight", "project")
     tracked.judge(attempt, revision)
     _export(attempt, revision)
+    tracked.judge_export(attempt, revision)
     rendered = _render(attempt, project)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
     guards.model(attempt, model)

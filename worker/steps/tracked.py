@@ -1,14 +1,21 @@
 """What a revision's files must not do to data, secrets and a person's files.
 
-Judged by Git alone, before anything of the revision is exported or rendered.
+Judged before anything of the revision is rendered: by Git alone, but for the
+pointer files of Git LFS, which only their content gives away.
 """
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from worker.errors import GuardError
 from worker.steps.attempt import Attempt
+
+NAMED = 5  # files in a sentence
+MOST = 1_000  # pointer files that are looked at: one is enough
+LARGEST_POINTER = 1_024  # bytes (the specification of Git LFS)
+POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 
 
 def judge(attempt: Attempt, wanted: str) -> None:
@@ -20,15 +27,45 @@ def judge(attempt: Attempt, wanted: str) -> None:
             f"Revision {wanted[:12]} tracks the env file {app.env_file}.",
             remedy=f"Run `git rm --cached {app.env_file}`, ignore it, and push.",
         )
-    if checkout.tracked(wanted, [".gitmodules"]):
+    if submodules := checkout.submodules(wanted):
+        first = submodules[0]
         raise GuardError(
-            f"Revision {wanted[:12]} has submodules, which are not fetched.",
-            remedy="Put their files into the repository itself.",
+            f"Revision {wanted[:12]} has submodules, which are not fetched: {_named(submodules)}.",
+            remedy=f"Put their files into the repository itself: `git rm --cached {first}`,"
+            f" remove {first}/.git, `git add {first}`, for each of them, and push.",
         )
     head = attempt.fact("preflight", "head")["revision"]
     changed = checkout.changed(head, wanted)
     _no_change_below_data(attempt, changed)
     _nothing_in_the_way(attempt, changed)
+
+
+def judge_export(attempt: Attempt, wanted: str) -> None:
+    """Refuse exported files that stand for what only Git LFS would fetch."""
+    pointers = sorted(str(one.relative_to(attempt.work)) for one in _pointers(attempt.work))
+    left_out = attempt.checkout.in_lfs(wanted, pointers[:MOST])
+    if left_out:
+        first, attributes = left_out[0], attempt.checkout.git_dir / "info" / "attributes"
+        raise GuardError(
+            f"Revision {wanted[:12]} keeps {_named(left_out)} in Git LFS, which is not fetched:"
+            " the app would get the pointer files.",
+            remedy="Take them out of .gitattributes, add the files themselves, and push. If the"
+            f" app does without them, run `echo '/{first} -filter' >>{attributes}`, for each.",
+        )
+
+
+def _pointers(top: Path) -> Iterator[Path]:
+    """Yield the files that have an LFS pointer's size and first line."""
+    for place, _, names in os.walk(top):
+        for path in (Path(place) / name for name in names):
+            about = path.lstat()
+            small = stat.S_ISREG(about.st_mode) and about.st_size <= LARGEST_POINTER
+            if small and path.read_bytes().startswith(POINTER):
+                yield path
+
+
+def _named(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:NAMED]) + (", …" if len(paths) > NAMED else "")
 
 
 def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
@@ -44,7 +81,7 @@ def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
         if below:
             raise GuardError(
                 f"The revision changes tracked files under the data path {folder}:"
-                f" {', '.join(below[:5])}.",
+                f" {_named(below)}.",
                 remedy="Keep what users write out of the repository; revert that change.",
             )
 
