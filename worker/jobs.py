@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from worker import aftermath, configfile, lock, logs, recovery
+from worker import aftermath, configfile, lock, logs, operations, recovery
 from worker.adapters import process
 from worker.adapters.engine import Engine
 from worker.backups import catalogue
@@ -28,8 +28,8 @@ from worker.ledger import Ledger, connect, url_of
 from worker.pipeline import Pipeline
 from worker.report import Report, Screen, cleaned
 from worker.state import State
-from worker.steps import data
-from worker.steps.attempt import Attempt, open_mongo
+from worker.steps import addresses, data
+from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,10 @@ class Runner:
     def back_up(self, kind: str) -> Backup:
         """Make and verify a backup now. Needs the lock. Raises BackupError."""
         there = catalogue.backups(self.app.backup_dir, self.app.name)
-        mongo, redact = open_mongo(self.app, self.state.scratch), configfile.redactor(self.app)
+        redact = configfile.redactor(self.app)
+        uri = mongodb_uri(self.app, self.state.scratch)
+        self._refuse_another_database(uri)
+        mongo = mongo_at(self.app, uri)
         made = make(
             data.source_of(self.app, mongo, self.clock),
             kind=kind,
@@ -105,6 +108,14 @@ class Runner:
         )
         self._tidy()
         return made
+
+    def _refuse_another_database(self, uri: str | None) -> None:
+        """Refuse a backup of what the app does not write to; without Docker nothing runs."""
+        engine = Engine()
+        with contextlib.suppress(UnavailableError):
+            if project := operations.project_of(self.app, self.state, engine):
+                there = engine.containers(project)
+                addresses.judge(self.app, engine, project, there, uri)
 
     def work_off(self) -> None:
         """Recover, then run what is queued until nothing is. Returns at once when busy."""

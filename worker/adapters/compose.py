@@ -6,6 +6,7 @@ that remove volumes, and answers no question.
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from worker import durable
 from worker.adapters import compose_command
 from worker.adapters.process import Line
+from worker.config import App
 from worker.errors import CommandError, GuardError
 
 RENDER = 60.0  # seconds
@@ -94,6 +96,14 @@ def render(
     """
     argv = _source(directory, compose_files, env_file, project)
     return _config([*argv, "config", "--format", "json"], directory, mark)
+
+
+def by_hand(app: App, project: str) -> str:
+    """Return the command by which a person brings the checkout up, as it stands."""
+    words = ["docker", "compose", "-p", project, "--project-directory", str(app.checkout)]
+    words += [word for name in app.compose_files for word in ("-f", str(app.checkout / name))]
+    words += ["--env-file", str(app.env_path)] if app.env_path else []
+    return shlex.join([*words, "up", "-d"])
 
 
 def value_in(env_file: Path, name: str, scratch: Path) -> str | None:

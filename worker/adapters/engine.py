@@ -55,6 +55,15 @@ class Engine:
         except NotFound:  # removed while we looked
             return None
 
+    def environment(self, container: str) -> dict[str, str]:
+        """Return what a container was given as its environment; secrets, so never journalled."""
+        with _translated("look at a container's environment"):
+            try:
+                listed = self._client.api.inspect_container(container)["Config"]["Env"] or ()
+            except NotFound:
+                return {}
+        return dict(one.partition("=")[::2] for one in listed)
+
     def set_policy(self, container: str, policy: Policy) -> None:
         """Give a container this restart policy."""
         with _translated("set a restart policy"):

@@ -91,7 +91,12 @@ class Attempt:
         options, env_file = self.deployment.options, self.app.env_path
         if options.get("only") == "env" and env_file and not env_file.exists():
             return None  # the lost file itself says where they are
-        return open_mongo(self.app, self.state.scratch)
+        return mongo_at(self.app, self.mongodb_uri)
+
+    @cached_property
+    def mongodb_uri(self) -> str | None:
+        """What `data.mongodb` names, read when first asked for. Raises GuardError."""
+        return mongodb_uri(self.app, self.state.scratch)
 
     @property
     def containers(self) -> list[Container]:
@@ -129,9 +134,8 @@ class Attempt:
         return self.old_release() if self.going_back else self.new_release()
 
 
-def open_mongo(app: App, scratch: Path) -> Mongo | None:
-    """Return the app's databases, or None when it names none."""
-    uri = mongodb_uri(app, scratch)
+def mongo_at(app: App, uri: str | None) -> Mongo | None:
+    """Return the app's databases at a URI, or None without one."""
     if uri is None:
         return None
     admin = app.data.mongodb_admin_file

@@ -14,7 +14,7 @@ from worker.backups import catalogue
 from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
-from worker.steps import gate, health, present
+from worker.steps import addresses, gate, health, present
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
@@ -38,6 +38,7 @@ def run(attempt: Attempt) -> Facts:
     project = _project(attempt)
     containers = [one for one in attempt.engine.containers(project) if not one.oneoff]
     _belong(containers, app.checkout, project)
+    _writes_where_backups_look(attempt, project, containers)
     _databases_can_be_restored(attempt)
     _room(attempt)
     head = attempt.checkout.head()
@@ -145,6 +146,11 @@ def _belong(containers: list[Container], checkout: Path, project: str) -> None:
                 f" {container.working_dir}, not from {checkout}.",
                 remedy="Deploy from there, or set `project` to another name.",
             )
+
+
+def _writes_where_backups_look(attempt: Attempt, project: str, containers: list[Container]) -> None:
+    if attempt.deployment.options.get("only") not in ("env", "uploads"):  # they touch no database
+        addresses.judge(attempt.app, attempt.engine, project, containers, attempt.mongodb_uri)
 
 
 def _databases_can_be_restored(attempt: Attempt) -> None:

@@ -15,7 +15,7 @@ from worker import durable
 from worker.adapters import compose, disk
 from worker.adapters.compose import Model
 from worker.release import image_names
-from worker.steps import drift, guards, lend, tracked
+from worker.steps import addresses, drift, guards, lend, tracked
 from worker.steps.attempt import Attempt, Facts
 
 BUILD_MODEL = "build.json"
@@ -30,6 +30,7 @@ def run(attempt: Attempt) -> Facts:
     rendered = _render(attempt, project)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
     guards.model(attempt, model)
+    addresses.judge_model(attempt, model)
     drift.judge(attempt, revision, model)
     folder = attempt.state.releases / attempt.id
     folder.mkdir(exist_ok=True, mode=0o700)
