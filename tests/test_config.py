@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,17 @@ def test_broken_file_is_an_error_of_ours(tmp_path, text):
 
 
 def test_apps_that_share_a_checkout_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="share the checkout /srv/shop"):
+    both = re.escape("apps.shop.checkout (/srv/shop) and apps.other.checkout (/srv/shop) are the")
+    with pytest.raises(ConfigError, match=both):
         configfile.load(write(tmp_path, GOOD + GOOD.replace("apps.shop", "apps.other")))
+
+
+def test_apps_that_share_a_project_are_refused(tmp_path):
+    one = GOOD.replace("[apps.shop]", '[apps.shop]\nproject = "shop"')
+    two = one.replace("apps.shop", "apps.other").replace("/srv/shop", "/srv/other")
+
+    with pytest.raises(ConfigError, match=r"apps\.shop\.project and apps\.other\.project are both"):
+        configfile.load(write(tmp_path, one + two))
 
 
 def test_secret_that_others_can_read_is_refused(tmp_path):

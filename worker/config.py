@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from worker import sharing
+
 BRANCH = re.compile(r"^(?!-)(?!.*\.\.)(?!.*//)[A-Za-z0-9._/-]+(?<!/)(?<!\.lock)$")
 REPOSITORY = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+$")
 APP_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
@@ -216,11 +218,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _nothing_is_shared(self) -> Self:
-        for what, of in (("checkout", "checkout"), ("backup folder", "backup_dir")):
-            seen: dict[Path, str] = {}
-            for name, app in self.apps.items():
-                path = Path(getattr(app, of))
-                if path in seen:
-                    raise ValueError(f"apps {seen[path]} and {name} share the {what} {path}")
-                seen[path] = name
+        places = {
+            name: {
+                "checkout": app.checkout,
+                "backup.dir": app.backup_dir,
+                **{f"data.uploads {path}": app.checkout / path for path in app.data.uploads},
+            }
+            for name, app in self.apps.items()
+        }
+        faults = sharing.shared_folders(places)
+        faults += sharing.shared_projects({name: app.project for name, app in self.apps.items()})
+        if faults:
+            raise ValueError(f"{'; '.join(faults)}. Each app needs its own")
         return self
