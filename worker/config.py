@@ -4,6 +4,7 @@ Models are frozen and forbid unknown keys. `worker.configfile` finds the file,
 loads it and reports every fault at once.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -202,6 +203,12 @@ class App(Section):
     def env_path(self) -> Path | None:
         """The env file, absolute, or None."""
         return self.checkout / self.env_file if self.env_file else None
+
+    @property
+    def env_inside(self) -> str | None:
+        """The env file, relative to the checkout; None when it is outside, or there is none."""
+        path = os.path.relpath(self.env_path, self.checkout) if self.env_path else ".."
+        return None if path.split("/")[0] == ".." else path
 
     @property
     def upload_paths(self) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from tests.e2e.test_surroundings import COMPOSE, refused_and_unchanged
-from tests.e2e.world import World, release
+from tests.e2e.world import World, release, until
 
 MOUNTED = COMPOSE + "    volumes: ['./uploads:/app/uploads']\n"
 
@@ -102,3 +102,79 @@ def test_lfs_pointers_that_a_person_does_without_are_deployed(world):
     subprocess.run(run, shell=True, check=True)
 
     succeeds(world, {"more.txt": "more"})
+
+
+def test_change_under_uploads_is_refused_and_reverting_it_helps(world):
+    files = {"uploads/upload-1.txt": "theirs"}
+    ended = refused_and_unchanged(world, files, "pull", "upload-1.txt", "data path uploads")
+    assert "revert that change" in ended["error"]["remedy"]
+
+    world.git("revert", "--no-edit", "HEAD")
+    succeeds(world, {})
+
+
+def test_untracked_file_in_the_way_is_refused_and_moving_it_helps(world):
+    mine = world.checkout / "notes.txt"
+    mine.write_text("a person's")
+    ended = refused_and_unchanged(world, {"notes.txt": "theirs"}, "pull", "file notes.txt")
+    assert f"Move {mine} away" in ended["error"]["remedy"]
+
+    mine.rename(world.home / "notes.txt")
+    succeeds(world, {})
+    assert mine.read_text() == "theirs"
+
+
+def test_edited_tracked_env_file_is_refused_and_its_remedy_keeps_what_was_written(world):
+    """A sample's values would be deployed in place of this host's."""
+    reads = MOUNTED + "    env_file: ['settings/${KIND:-web}.env']\n"
+    succeeds(world, {"docker-compose.yml": reads, "settings/web.env": "GREETING=sample\n"})
+    mine = world.checkout / "settings" / "web.env"
+    mine.write_text("GREETING=mine\n")
+    world.compose("up", "-d")
+    until(world.version, "the app answers")
+    assert world.environment()["GREETING"] == "mine"
+
+    ended = refused_and_unchanged(
+        world, {"more.txt": "again"}, "pull", "settings/web.env", "was edited in the checkout"
+    )
+
+    remedy = ended["error"]["remedy"]
+    world.git(*command_in(remedy, "git rm")[1:])
+    assert "ignore it" in remedy
+    ignored = (world.clone / ".gitignore").read_text() + "settings/\n"
+    (world.clone / "settings" / "web.env").unlink()
+    succeeds(world, {".gitignore": ignored})
+    assert mine.read_text() == "GREETING=mine\n"
+    assert world.environment()["GREETING"] == "mine"
+    assert "settings" not in world.git("status", "--porcelain", cwd=world.checkout)
+
+
+def test_tracked_env_file_is_refused_and_its_remedy_helps(world):
+    ignored = (world.clone / ".gitignore").read_text()
+    theirs = {".gitignore": "backups/\n", ".env.production": "MONGODB_URI=mongodb://x/y\n"}
+    ended = refused_and_unchanged(world, theirs, "pull", "tracks the env file .env.production")
+
+    world.git(*command_in(ended["error"]["remedy"], "git rm")[1:])
+    (world.clone / ".env.production").unlink()
+    succeeds(world, {".gitignore": ignored})
+
+
+def test_local_commits_are_kept_and_named_and_come_back_with_the_old_version(world):
+    """The env file is in the commit, too: it stays where it is when the commit goes."""
+    server = world.checkout
+    (server / "hotfix.txt").write_text("made on the server")
+    world.git("add", "--force", "hotfix.txt", ".env.production", cwd=server)
+    world.git("commit", "--quiet", "-m", "Mend it here", cwd=server)
+    commit = world.git("rev-parse", "--short", "HEAD", cwd=server)
+    before = world.fingerprint()
+    bad = world.wait(world.push({"release.json": release("bad", mode="exits")}))
+    assert bad["status"] == "rolled_back", bad
+    assert world.fingerprint() == before
+
+    good = succeeds(world, {"release.json": release("good")})
+
+    kept = f"refs/sheetanchor/{good['id']}"
+    assert good["warnings"] == [f"Local commits {commit} Mend it here were set aside as {kept}."]
+    assert world.git("show", f"{kept}:hotfix.txt", cwd=server) == "made on the server"
+    assert not (server / "hotfix.txt").exists()
+    assert world.version() == "good"

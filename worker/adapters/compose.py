@@ -139,6 +139,20 @@ def interpolated(
     return [str(read[name]).replace("$$", "$") for name in values]
 
 
+def env_files(
+    directory: Path, compose_files: Sequence[str], env_file: Path | None, scratch: Path
+) -> list[str]:
+    """Return the paths of the env files that any service names. Raises GuardError.
+
+    Rendered as a whole, a model shows their values only.
+    """
+    argv = ["--profile", "*", *_source(directory, compose_files, env_file, None)]
+    model = _config([*argv, "config", "--no-interpolate", "--format", "json"], directory, None)
+    services = (model.get("services") or {}).values()
+    named = [one["path"] for service in services for one in service.get("env_file") or ()]
+    return interpolated(named, directory, env_file, scratch) if named else []
+
+
 def _source(
     directory: Path, compose_files: Sequence[str], env_file: Path | None, project: str | None
 ) -> list[str]:

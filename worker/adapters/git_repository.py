@@ -114,6 +114,19 @@ class Repository(GitCommand):
         argv = ["log", "-z", "--format=%B", f"{before}..{after}", "--"]
         return self.run(argv).split("\0")[:-1]
 
+    def edited(self, head: str) -> list[str]:
+        """Return the tracked files that differ from the head in the work tree."""
+        argv = ["diff", "--no-ext-diff", "--no-renames", "--name-only", "-z", head, "--"]
+        return self.run(argv).split("\0")[:-1]
+
+    def own_commits(self, tip: str, known: Sequence[str]) -> list[str]:
+        """Return short id and first line of the commits that were made here, newest first.
+
+        Those that neither a known revision nor a remote-tracking branch has.
+        """
+        argv = ["log", "-z", "--no-show-signature", "--format=%h %s", "--ignore-missing", tip]
+        return self.run([*argv, "--not", *known, "--remotes", "--"]).split("\0")[:-1]
+
     def tracked(self, revision: str, paths: Sequence[str]) -> list[str]:
         """Return which files at or below these paths the revision tracks."""
         if not paths:

@@ -81,6 +81,12 @@ class Attempt:
         return Approvals(self.state.approvals)
 
     @property
+    def left_alone(self) -> list[str]:
+        """What no move of the work tree touches: data, and the env files of this host."""
+        own = [self.app.env_inside] if self.app.env_inside else []
+        return [*self.app.data.uploads, *own, *self.fact("pull", "stay", ())]
+
+    @property
     def work(self) -> Path:
         """The folder of the exported revision."""
         return self.state.works / self.id

@@ -7,10 +7,9 @@ from worker.steps.attempt import Attempt, Facts
 def run(attempt: Attempt) -> Facts:
     """Move the work tree, then HEAD and index, to what preflight noted."""
     head = Head(**attempt.fact("preflight", "head"))
-    without = attempt.app.data.uploads
     kept = attempt.checkout.kept(attempt.id)
     if kept:
         revision = attempt.fact("preflight", "revision")
-        attempt.checkout.move(revision, kept, head, without=without)
+        attempt.checkout.move(revision, kept, head, without=attempt.left_alone)
         attempt.checkout.put_branch_back(attempt.id)
     return {"checkout": head.revision}

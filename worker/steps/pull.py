@@ -15,7 +15,7 @@ from worker import durable
 from worker.adapters import compose, disk
 from worker.adapters.compose import Model
 from worker.release import image_names
-from worker.steps import addresses, drift, guards, lend, tracked
+from worker.steps import addresses, drift, env_files, guards, lend, tracked
 from worker.steps.attempt import Attempt, Facts
 
 BUILD_MODEL = "build.json"
@@ -28,6 +28,7 @@ def run(attempt: Attempt) -> Facts:
     _export(attempt, revision)
     tracked.judge_export(attempt, revision)
     rendered = _render(attempt, project)
+    stay = env_files.staying(attempt)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
     guards.model(attempt, model)
     addresses.judge_model(attempt, model)
@@ -42,8 +43,19 @@ def run(attempt: Attempt) -> Facts:
     return {
         "files_changed": len(changed),
         "changed": sorted(changed),
+        "stay": stay,
+        **_own_commits(attempt, head, revision),
         "tags": {name: attempt.engine.image_id(name) for name in names},
     }
+
+
+def _own_commits(attempt: Attempt, head: str, revision: str) -> Facts:
+    """Return the commits that were made in the checkout: they leave the branch, and are kept."""
+    ran = (attempt.decisions.read()["running"] or {}).get("revision")
+    known = [one for one in (revision, ran) if one]
+    checkout, branch = attempt.checkout, f"refs/heads/{attempt.app.branch}"
+    aside = checkout.own_commits(branch, [*known, head]) if checkout.has_ref(branch) else []
+    return {"own_commits": checkout.own_commits(head, known), "branch_commits": aside}
 
 
 def _export(attempt: Attempt, revision: str) -> None:

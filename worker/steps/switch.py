@@ -9,6 +9,8 @@ busy with what a killed Compose asked for (measured). So its result is looked
 at, and it is called again, up to three times.
 """
 
+from collections.abc import Iterator
+
 from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.clock import rfc3339
@@ -81,17 +83,27 @@ def _not_there(wrong: list[str]) -> StepError:
 
 def move_forward(attempt: Attempt) -> list[str]:
     """Move the checkout to the new revision; keep what a person changed, and say so."""
-    revision, without = attempt.fact("preflight", "revision"), attempt.app.data.uploads
+    revision, without = attempt.fact("preflight", "revision"), attempt.left_alone
     kept = attempt.checkout.local_changes(attempt.id, without=without)
     attempt.checkout.keep_branch(attempt.id)
     head = Head(revision, f"refs/heads/{attempt.app.branch}")
     attempt.checkout.move(kept, revision, head, without=without)
-    attempt.checkout.add_missing(revision, kept, without)
-    aside = sorted(attempt.checkout.changed(attempt.fact("preflight", "head")["revision"], kept))
-    if not aside:
-        return []
-    names = ", ".join(aside[:NAMED]) + (", …" if len(aside) > NAMED else "")
-    return [f"Local changes to {names} were set aside as refs/sheetanchor/{attempt.id}."]
+    attempt.checkout.add_missing(revision, kept, attempt.app.data.uploads)
+    return list(_set_aside(attempt, kept))
+
+
+def _set_aside(attempt: Attempt, kept: str) -> Iterator[str]:
+    """Yield a sentence for each kind of a person's work that is kept under a ref now."""
+    fact, ref = attempt.fact, f"refs/sheetanchor/{attempt.id}"
+    changed = attempt.checkout.changed(fact("preflight", "head")["revision"], kept)
+    for what, names, where in (
+        ("Local commits", fact("pull", "own_commits", ()), ref),
+        ("Commits of the branch", fact("pull", "branch_commits", ()), f"{ref}-branch"),
+        ("Local changes to", sorted(changed), ref),
+    ):
+        if names:
+            listed = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            yield f"{what} {listed} were set aside as {where}."
 
 
 def _remove_first(attempt: Attempt) -> Facts:

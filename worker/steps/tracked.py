@@ -21,11 +21,11 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 def judge(attempt: Attempt, wanted: str) -> None:
     """Refuse a revision whose files would overwrite data, secrets or a person's files."""
     app, checkout = attempt.app, attempt.checkout
-    inside = app.env_file and not Path(app.env_file).is_absolute()
-    if inside and checkout.tracked(wanted, [str(app.env_file)]):
+    if app.env_inside and checkout.tracked(wanted, [app.env_inside]):
         raise GuardError(
-            f"Revision {wanted[:12]} tracks the env file {app.env_file}.",
-            remedy=f"Run `git rm --cached {app.env_file}`, ignore it, and push.",
+            f"Revision {wanted[:12]} tracks the env file {app.env_inside}.",
+            remedy=f"Run `git rm --cached {app.env_inside}`, ignore it, and push: the file on"
+            " this host stays as it is.",
         )
     if submodules := checkout.submodules(wanted):
         first = submodules[0]
