@@ -79,15 +79,15 @@ class Intake:
         accepted, is_new = self.ledger.accept(deployment, guid=guid)
         if is_new:
             log.info("deployment.queued", extra=_audit(deployment))
-            self._ring(deployment)
+            self.ring(deployment.app, deployment.id)
         return accepted, is_new
 
-    def _ring(self, deployment: Deployment) -> None:
+    def ring(self, app: str, deployment: str) -> None:
+        """Have a worker look at the app at once; one that hears nothing looks every 5 s."""
         try:
-            queue.ring(self.redis, deployment.app, deployment.id)
+            queue.ring(self.redis, app, deployment)
         except UnavailableError as error:
-            extra = {"deployment": deployment.id, "detail": error.message}
-            log.warning("bell.lost", extra=extra)
+            log.warning("bell.lost", extra={"deployment": deployment, "detail": error.message})
 
 
 def _audit(deployment: Deployment) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from worker.errors import (
     BusyError,
     ConfigError,
+    EndedError,
     HeldError,
     NotFoundError,
     SheetanchorError,
@@ -24,6 +25,7 @@ RETRY_AFTER = 30  # seconds
 _STATUS = {
     NotFoundError: HTTPStatus.NOT_FOUND,
     UsageError: HTTPStatus.BAD_REQUEST,
+    EndedError: HTTPStatus.CONFLICT,
     BusyError: HTTPStatus.CONFLICT,
     HeldError: HTTPStatus.CONFLICT,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,

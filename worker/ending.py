@@ -65,11 +65,12 @@ def _ends(attempt: Attempt) -> tuple[str, ...]:
 def decide(attempt: Attempt, status: Status, reason: str | None) -> None:
     """Record what became of the branch's head, if this deployment was about it.
 
-    Not for what a dead process left: the head is tried again.
+    Not for what a dead process left: the head is tried again, unless a person cancelled it.
     """
     head = attempt.fact("preflight", "branch_head")
     own = attempt.deployment.kind == "deploy" and attempt.fact("preflight", "revision") == head
-    if head and own and status in DECISIVE and not attempt.inherited:
+    ours = status == Status.CANCELLED or not attempt.inherited
+    if head and own and status in DECISIVE and ours:
         now = rfc3339(attempt.clock.now())
         attempt.decisions.decide(head, str(status), attempt.id, now, reason)
 

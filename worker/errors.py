@@ -7,6 +7,7 @@
   - NotFoundError          no such app, deployment, backup or release
   - UnavailableError       Redis, Docker, MongoDB or the remote did not answer
   - UsageError             the request cannot be carried out as it was made
+    . EndedError           the deployment that it names has ended
   - StepError              a step did not reach its goal; the way back answers
     . CommandError         a program exited non-zero or ran out of time
     . GuardError           the deployment would cost data or control; refused
@@ -59,6 +60,10 @@ class UnavailableError(SheetanchorError):
 
 class UsageError(SheetanchorError):
     """The request cannot be carried out as it was made."""
+
+
+class EndedError(UsageError):
+    """The deployment has its final status: nothing about it can be changed."""
 
 
 class StepError(SheetanchorError):

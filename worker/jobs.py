@@ -20,16 +20,17 @@ from worker.backups.catalogue import Backup
 from worker.backups.make import make
 from worker.clock import Clock, SystemClock
 from worker.config import App, Config
-from worker.decisions import Decisions, in_turn
-from worker.deployment import Deployment, Status, view
+from worker.decisions import Decisions
+from worker.deployment import Deployment, Status
 from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
 from worker.journal import Journal
 from worker.ledger import Ledger, connect, url_of
 from worker.pipeline import Pipeline
-from worker.report import Report, Screen, cleaned
+from worker.report import Report, Screen
 from worker.state import State
 from worker.steps import addresses, data
 from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
+from worker.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -123,47 +124,17 @@ class Runner:
             try:
                 with self.locked():
                     self.recover()
-                    while deployment := self._next():
+                    while deployment := self.waiting.next():
                         self.run(deployment)
             except BusyError:
                 return
-            if not self._waiting():
+            if not self.waiting.any():
                 return
 
-    def _next(self) -> Deployment | None:
-        """Return the queued deployment to run now; end the superseded. Needs the lock."""
-        next_one, superseded = in_turn(self._waiting())
-        for old, newest in superseded:
-            self._supersede(old, newest.id)
-        return next_one
-
-    def _waiting(self) -> list[Deployment]:
-        """Return what is queued, oldest first; nothing while Redis is down."""
-        try:
-            queued = self.ledger.queued(self.app.name) if self.ledger else []
-        except UnavailableError:
-            return []
-        return [one for one in queued if not self._seen(one)]
-
-    def _seen(self, deployment: Deployment) -> bool:
-        """Return whether it has run already: its end did not reach the ledger."""
-        journal = Journal(self.state.journals / f"{deployment.id}.jsonl", self.clock)
-        records = journal.records()
-        if not records:
-            return False
-        with contextlib.suppress(UnavailableError):
-            shown = cleaned(view(deployment, records), configfile.redactor(self.app))
-            if self.ledger:
-                self.ledger.publish(shown, deployment)
-        return True
-
-    def _supersede(self, old: Deployment, by: str) -> None:
-        """Journal it, so that it is known even if Redis loses everything; then show it."""
-        journal = Journal.begin(self.state.journals, old, self.clock)
-        facts = {"status": str(Status.SUPERSEDED), "superseded_by": by}
-        journal.append("after", "end", "end", facts)
-        self._told(old.id, Status.SUPERSEDED)
-        self._seen(old)
+    @property
+    def waiting(self) -> Waiting:
+        """What waits for its turn."""
+        return Waiting(self.app, self.state, self.ledger, self.clock)
 
     def _pipeline(
         self, journal: Journal, deployment: Deployment, *, inherited: bool = False

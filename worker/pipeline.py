@@ -5,10 +5,11 @@ Recovery calls `go_back` or `finish` for a process that died. Every path ends
 in one `end` record with one final status.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from worker import ending, plan
+from worker.adapters import process
 from worker.clock import rfc3339
 from worker.deployment import Status
 from worker.errors import (
@@ -19,38 +20,10 @@ from worker.errors import (
     UnavailableError,
 )
 from worker.journal import Journal, Record
-from worker.steps import (
-    backup,
-    build,
-    checkout,
-    commit,
-    fence,
-    halt,
-    health,
-    preflight,
-    pull,
-    restore,
-    safety,
-    switch,
-    tags,
-)
+from worker.stepping import STEPS
+from worker.steps import fence, health, switch
 from worker.steps.attempt import Attempt, Facts
 
-STEPS: Mapping[str, Callable[[Attempt], Facts]] = {
-    "preflight": preflight.run,
-    "backup": backup.run,
-    "pull": pull.run,
-    "build": build.run,
-    "fence": fence.run,
-    "switch": switch.run,
-    "health": health.run,
-    "commit": commit.run,
-    "halt": halt.run,
-    "safety": safety.run,
-    "restore": restore.run,
-    "checkout": checkout.run,
-    "tags": tags.run,
-}
 TRIES = 3  # of each step of the way back, while Docker and MongoDB answer
 PATIENCE = 600.0  # seconds that Docker and MongoDB are waited for
 PAUSE = 2.0  # seconds between two tries
@@ -76,11 +49,11 @@ class Pipeline:
         """Go forward to the commit, or back to where it was; return the final status."""
         attempt = self._attempt
         try:
-            for name in plan.steps(attempt.deployment.kind, attempt.deployment.options):
-                if name == "fence":
-                    fence.check(attempt)  # before its intent: nothing is stopped yet
-                self._step("deploy", name)
+            with process.given_up(attempt.refuse_cancelled):
+                self._forward()
         except (SkippedError, HeldError) as error:
+            if attempt.cancels.of(attempt.id):  # a hold alone would let it come back
+                return self.go_back(error)
             return self._end(Status.SKIPPED, error=None, reason=str(error))
         except KeyboardInterrupt:
             stopped = CancelledError("It was interrupted.", remedy="Deploy again.")
@@ -88,6 +61,16 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - whatever it was, the way back answers
             return self.finish() if self._committed() else self.go_back(error)
         return self.finish()
+
+    def _forward(self) -> None:
+        attempt = self._attempt
+        for name in plan.steps(attempt.deployment.kind, attempt.deployment.options):
+            attempt.refuse_cancelled()
+            if name == "fence":
+                fence.check(attempt)  # before its intent: nothing is stopped yet
+            if name in plan.FENCES:
+                attempt.cancels.close(attempt.id, rfc3339(attempt.clock.now()))
+            self._step("deploy", name)
 
     def _committed(self) -> bool:
         return any(
@@ -97,8 +80,10 @@ class Pipeline:
 
     def go_back(self, cause: BaseException) -> Status:
         """Undo what had begun; every step is tried again if it can help."""
-        attempt, error = self._attempt, self._error(cause)
-        begun = self._begun()
+        attempt, begun = self._attempt, self._begun()
+        if begun.isdisjoint(plan.FENCES) and (wish := attempt.cancels.of(attempt.id)):
+            cause = wish.error()  # also when we died of it, or the remote hung meanwhile
+        error = self._error(cause)
         attempt.say(f"{error['step']} failed: {error['message']}")
         attempt.phase = "way_back"
         keep = attempt.app.rollback.data == "keep"

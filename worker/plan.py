@@ -14,6 +14,9 @@ PLANS: Mapping[str, tuple[str, ...]] = {
 # A manual rollback that also puts the data back has the two after its fence.
 WITH_DATA = ("fence", "safety", "restore")
 
+# The first step of a plan that stops what serves. Nothing is cancelled from there on.
+FENCES = ("fence", "halt")
+
 LATE = timedelta(minutes=5)  # on top of timeout and stable_for, promise 6
 
 

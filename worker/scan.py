@@ -22,6 +22,7 @@ from worker.journal import journals
 from worker.ledger import Ledger
 from worker.report import cleaned
 from worker.state import State
+from worker.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Scan(threading.Thread):
         if child is not None and child.ended() is None:
             return
         state = State.of(self._config, app)
-        if lock.is_free(state.lock) and (self._somebody_died(state) or self._queued(app)):
+        if lock.is_free(state.lock) and (self._somebody_died(state) or self._waits(app, state)):
             log.info("work.found", extra={"app": app.name})
             argv = [sys.executable, "-m", "worker.jobs", app.name]
             self._children[app.name] = Child(app.name, argv, os.environ)
@@ -86,11 +87,8 @@ class Scan(threading.Thread):
         self._ended |= {journal.path for journal in open_ones if journal.ended()}
         return any(journal.path not in self._ended for journal in open_ones)
 
-    def _queued(self, app: App) -> bool:
-        try:
-            return bool(self._ledger.queued(app.name))
-        except UnavailableError:
-            return False
+    def _waits(self, app: App, state: State) -> bool:
+        return Waiting(app, state, self._ledger, SystemClock()).any()
 
     def _import(self, app: App, state: State) -> None:
         """Show journals that the ledger has not seen: of a command line, or from a Redis outage."""

@@ -16,8 +16,8 @@ class State:
     @classmethod
     def of(cls, config: Config, app: App) -> "State":
         """Return the app's paths; make its folders."""
-        home = config.server.state_dir / "apps" / app.name
-        state = cls(home, home / "scratch")
+        state = cls.where(config, app)
+        home = state.home
         for folder in (state.journals, state.releases, state.logs, state.scratch):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Git runs as the checkout's owner and must reach its work folder.
@@ -25,6 +25,12 @@ class State:
         for folder in (state.works, home, home.parent, config.server.state_dir):
             folder.chmod(0o711)
         return state
+
+    @classmethod
+    def where(cls, config: Config, app: App) -> "State":
+        """Return the app's paths as they are, there or not."""
+        home = config.server.state_dir / "apps" / app.name
+        return cls(home, home / "scratch")
 
     @property
     def lock(self) -> Path:
@@ -40,6 +46,11 @@ class State:
     def approvals(self) -> Path:
         """Which new privileges of which revision a person approved."""
         return self.home / "approvals.json"
+
+    @property
+    def cancels(self) -> Path:
+        """Who wants which deployment cancelled."""
+        return self.home / "cancels"
 
     @property
     def journals(self) -> Path:

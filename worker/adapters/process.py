@@ -11,7 +11,9 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,8 +25,10 @@ MARK = "SHEETANCHOR_DEPLOYMENT"
 TAIL = 40  # lines of output kept for the error
 GRACE = 5.0  # seconds that output may lag behind the program's end
 LONGEST_LINE = 4_000  # characters
+LOOK = 0.5  # seconds between two questions whether to give up
 
 Line = Callable[[str], None]
+_give_up: ContextVar[Callable[[], None]] = ContextVar("give_up", default=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,16 @@ def run(
         raise
 
 
+@contextmanager
+def given_up(ask: Callable[[], None]) -> Iterator[None]:
+    """Ask now and then while this thread waits for a program: what `ask` raises kills it."""
+    token = _give_up.set(ask)
+    try:
+        yield
+    finally:
+        _give_up.reset(token)
+
+
 def _wait(
     child: subprocess.Popen[str],
     argv: Sequence[str],
@@ -99,7 +113,7 @@ def _wait(
     for reader in readers:
         reader.start()
     try:
-        code = child.wait(timeout=timeout)
+        code = _code(child, timeout)
     except subprocess.TimeoutExpired as error:
         raise CommandError(argv, f"ran longer than {timeout:g} s", "\n".join(tail)) from error
     for reader in readers:
@@ -108,6 +122,15 @@ def _wait(
         outcome = f"exited {code}" if code > 0 else f"was killed by signal {-code}"
         raise CommandError(argv, outcome, "\n".join(tail) or "".join(stdout)[-2_000:])
     return "".join(stdout)
+
+
+def _code(child: subprocess.Popen[str], timeout: float) -> int:
+    while timeout > LOOK:
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(timeout=LOOK)
+        timeout -= LOOK
+        _give_up.get()()
+    return child.wait(timeout=timeout)
 
 
 def _read_lines(stream: IO[str], tail: deque[str], on_line: Line | None) -> None:
@@ -172,17 +195,13 @@ def _marked(deployment: str) -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def die_with_parent(parent: int) -> None:

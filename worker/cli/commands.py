@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("serving", "Run a worker."),
     "deploy": ("deploying", "Deploy an app, here and now."),
     "plan": ("planning", "Show what a deploy would do now, and change nothing."),
+    "cancel": ("cancelling", "Cancel a deployment that has not reached its fence."),
     "rollback": ("deploying", "Go back to an earlier release."),
     "approve": ("approving", "Approve the new privileges of a refused revision; deploy it."),
     "restore": ("deploying", "Put an app's data back from a backup."),

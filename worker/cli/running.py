@@ -24,11 +24,15 @@ def ledger(session: Session) -> Ledger | None:
 
 @contextmanager
 def held(session: Session, name: str, screen: Screen) -> Iterator[Runner]:
-    """Hold the app, finish what dead processes left, and yield its runner. Raises BusyError."""
+    """Hold the app, finish what the dead left and people ended; yield its runner.
+
+    Raises BusyError.
+    """
     app = session.app(name)
     runner = Runner(session.config, app, ledger(session), screen)
     with runner.locked():
         for deployment, status in runner.recover():
             word = "needs a person" if status == Status.INCONSISTENT else str(status)
             output.tell(f"Deployment {deployment}, whose process had died: {word}.")
+        runner.waiting.end_cancelled()
         yield runner

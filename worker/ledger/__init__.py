@@ -87,6 +87,11 @@ class Ledger:
         """Return a deployment's view, or None when there is no such."""
         return next(iter(self._fields([deployment_id.encode()], "view")), None)
 
+    def order(self, deployment_id: str) -> Deployment | None:
+        """Return what was asked for, or None when there is no such deployment."""
+        found = next(iter(self._fields([deployment_id.encode()], "order")), None)
+        return Deployment.from_dict(found) if found else None
+
     def history(
         self, app: str, limit: int, before: str | None = None
     ) -> tuple[list[View], str | None]:

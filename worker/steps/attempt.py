@@ -14,6 +14,7 @@ from worker.adapters.engine import Engine
 from worker.adapters.git import Checkout
 from worker.adapters.mongo import Mongo
 from worker.approvals import Approvals
+from worker.cancels import Cancels
 from worker.clock import Clock
 from worker.config import App
 from worker.decisions import Decisions
@@ -74,6 +75,16 @@ class Attempt:
     def decisions(self) -> Decisions:
         """The app's decisions and holds."""
         return Decisions(self.state.decisions)
+
+    @property
+    def cancels(self) -> Cancels:
+        """Who wants a deployment of the app cancelled."""
+        return Cancels(self.state.cancels)
+
+    def refuse_cancelled(self) -> None:
+        """Raise CancelledError when a person cancelled this before its fence."""
+        if not self.going_back and (wish := self.cancels.of(self.id)):
+            raise wish.error()
 
     @property
     def approvals(self) -> Approvals:

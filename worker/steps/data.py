@@ -79,12 +79,14 @@ def back_up(
 ) -> Made:
     """Make and verify a backup of this kind, linked to a previous one where nothing changed.
 
-    With `limit` it is given up after that many seconds. Raises BackupError.
+    With `limit` it is given up after that many seconds. Raises BackupError, and
+    CancelledError when a person no longer wants the deployment.
     """
     began = attempt.clock.monotonic()
 
     def report(line: str) -> None:
         attempt.say(line)
+        attempt.refuse_cancelled()
         if limit is not None and attempt.clock.monotonic() - began > limit:
             raise BackupError(
                 "The backup took longer than the app may be stopped (max_pause).",

@@ -1,0 +1,74 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from worker.cancels import Cancel, Cancels
+from worker.deployment import Deployment
+from worker.errors import BusyError, CancelledError
+
+ONE = Deployment(
+    id="20261122t143000-3f9a1c",
+    app="shop",
+    kind="deploy",
+    trigger="push",
+    by="ann",
+    queued_at="2026-11-22T14:30:00.000Z",
+)
+WISH = Cancel(ONE, by="bob", at="2026-11-22T14:31:00.000Z", reason="wrong branch")
+
+
+@pytest.fixture
+def cancels(tmp_path):
+    return Cancels(tmp_path / "cancels")
+
+
+def test_cancel_says_who_when_and_why_and_what_was_asked_for(cancels):
+    cancels.ask(WISH)
+
+    assert Cancels(cancels.folder).of(ONE.id) == WISH
+    assert cancels.all() == [WISH]
+    with pytest.raises(CancelledError, match=r"bob cancelled it at 2026-11-22T14:31.*wrong branch"):
+        cancels.close(ONE.id, "now")
+    assert [path.stat().st_mode & 0o777 for path in cancels.folder.iterdir()] == [0o600]
+
+
+def test_second_cancel_is_the_first_ones(cancels):
+    cancels.ask(WISH)
+
+    assert cancels.ask(replace(WISH, by="eve", reason=None)) == WISH
+
+
+def test_cancel_after_the_fence_is_refused(cancels):
+    cancels.close(ONE.id, "now")
+    cancels.close(ONE.id, "now")
+
+    with pytest.raises(BusyError, match="past its fence"):
+        cancels.ask(WISH)
+    assert cancels.of(ONE.id) is None
+    assert cancels.all() == []
+
+
+def test_of_a_cancel_and_a_fence_at_one_moment_exactly_one_wins(cancels):
+    def cancel():
+        try:
+            return bool(cancels.ask(WISH))
+        except BusyError:
+            return False
+
+    def fence():
+        try:
+            cancels.close(ONE.id, "now")
+        except CancelledError:
+            return False
+        return True
+
+    won = set()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(100):
+            done = [pool.submit(one) for one in (cancel, fence, cancel)]
+            cancelled, fenced, too = [one.result() for one in done]
+            assert cancelled == too != fenced
+            won.add(fenced)
+            cancels.sweep(lambda _: True)
+    assert won == {True, False}

@@ -1,0 +1,140 @@
+"""What waits for its turn on one app: the queue, without what was cancelled or superseded.
+
+The queue is in Redis and may be lost or late; the journals are the truth. Whoever is
+ended here unrun has a journal too, so that this is known even if Redis loses all.
+Everything here needs the app's lock, but `pending` and `any`.
+"""
+
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from worker import configfile
+from worker.adapters.git import Checkout
+from worker.cancels import Cancel, Cancels
+from worker.clock import Clock, rfc3339
+from worker.config import App
+from worker.decisions import PERSONS, Decisions, in_turn
+from worker.deployment import Deployment, Status, view
+from worker.errors import CommandError, UnavailableError
+from worker.journal import Facts, Journal
+from worker.ledger import Ledger
+from worker.report import cleaned
+from worker.state import State
+
+SWEPT_AFTER = 60.0  # seconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The waiting deployments of one app."""
+
+    app: App
+    state: State
+    ledger: Ledger | None
+    clock: Clock
+
+    def next(self) -> Deployment | None:
+        """Return the deployment to run now; end the cancelled and the superseded."""
+        Cancels(self.state.cancels).sweep(self._is_long_over)
+        self.end_cancelled()
+        next_one, superseded = in_turn(self.queued())
+        for old, newest in superseded:
+            facts = {"status": str(Status.SUPERSEDED), "superseded_by": newest.id}
+            self._end(old, facts)
+        return next_one
+
+    def any(self) -> bool:
+        """Return whether something is to be run, or ended."""
+        return bool(self.queued() or self.pending())
+
+    def queued(self) -> list[Deployment]:
+        """Return what is queued, oldest first; nothing while Redis is down."""
+        try:
+            queued = self.ledger.queued(self.app.name) if self.ledger else []
+        except UnavailableError:
+            return []
+        return [one for one in queued if not self._seen(one)]
+
+    def pending(self) -> list[Cancel]:
+        """Return the cancels of deployments that have not begun."""
+        wishes = Cancels(self.state.cancels).all()
+        return [wish for wish in wishes if not self._journal(wish.deployment).records()]
+
+    def end_cancelled(self) -> list[Deployment]:
+        """End what was cancelled before it began, and decide its head; return it."""
+        wishes = self.pending()
+        for wish in wishes:
+            error = wish.error()
+            why = configfile.redactor(self.app)(error.message)
+            if head := self._head(wish.deployment):
+                decisions = Decisions(self.state.decisions)
+                decisions.decide(
+                    head, str(Status.CANCELLED), wish.deployment.id, rfc3339(self.clock.now()), why
+                )
+            shown = {"step": "accept", "message": why, "remedy": error.remedy}
+            self._end(wish.deployment, {"status": str(Status.CANCELLED), "error": shown})
+        return [wish.deployment for wish in wishes]
+
+    def _end(self, one: Deployment, facts: Facts) -> None:
+        """End one that never ran: on disk, then for all to see."""
+        journal = Journal.begin(self.state.journals, one, self.clock)
+        journal.append("after", "end", "end", facts)
+        extra = {"app": self.app.name, "deployment": one.id, "status": facts["status"]}
+        log.info("deployment.ended", extra=extra)
+        self._seen(one)
+
+    def _seen(self, deployment: Deployment) -> bool:
+        """Return whether it has run already: its end did not reach the ledger."""
+        records = self._journal(deployment).records()
+        if not records:
+            return False
+        with contextlib.suppress(UnavailableError):
+            shown = cleaned(view(deployment, records), configfile.redactor(self.app))
+            if self.ledger:
+                self.ledger.publish(shown, deployment)
+        return True
+
+    def _is_long_over(self, deployment: str) -> bool:
+        """Not at its end: somebody who saw it run a moment ago must still find it closed."""
+        journal = Journal(self.state.journals / f"{deployment}.jsonl", self.clock)
+        if not journal.ended():
+            return False
+        return abs(self.clock.now().timestamp() - journal.path.stat().st_mtime) > SWEPT_AFTER
+
+    def _journal(self, deployment: Deployment) -> Journal:
+        return Journal(self.state.journals / f"{deployment.id}.jsonl", self.clock)
+
+    def _head(self, cancelled: Deployment) -> str | None:
+        """Return the branch's head if the cancelled deployment was to bring it, else None.
+
+        The head that another push announced must stay undecided: else it were lost.
+        """
+        if cancelled.kind != "deploy" or not cancelled.options.get("pull", True):
+            return None
+        checkout = Checkout(self.app.checkout, self.app.branch, self.app.clone_url)
+        known, wanted = _known_head(checkout), cancelled.requested_revision
+        if wanted is None:
+            return None if self._other_push(cancelled) else known
+        if wanted == known or cancelled.trigger in PERSONS:
+            return wanted if wanted == known else None
+        if not checkout.exists() or not checkout.has_ref(wanted):
+            return wanted  # newer than all that was fetched
+        with contextlib.suppress(UnavailableError, CommandError):
+            return wanted if checkout.fetch() == wanted else None  # the branch may have gone back
+        return None
+
+    def _other_push(self, than: Deployment) -> bool:
+        return any(one.trigger not in PERSONS and one.id != than.id for one in self.queued())
+
+
+def _known_head(checkout: Checkout) -> str | None:
+    """Return the branch's head as it was fetched last."""
+    if not checkout.exists():
+        return None
+    try:
+        return checkout.revision(f"refs/sheetanchor/remote/{checkout.branch}")
+    except CommandError:
+        return None
