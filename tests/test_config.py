@@ -70,10 +70,17 @@ uploads = ["../other"]
         "apps.shop.gate.require_ci: is not supported yet",
         "apps.shop.health.timout: unknown key (did you mean timeout?)",
         "apps.shop.health.stable_for: input should be greater than 0",
-        "apps.shop.data.uploads: '../other' should be a folder below the checkout",
+        "apps.shop.data.uploads: '../other' should be a path below the checkout",
     ):
         assert part in told
     assert "13 fault(s)" in told
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", ".git/config", ""])
+def test_build_file_outside_the_checkout_is_refused(tmp_path, path):
+    text = GOOD + f'build_files = ["{path}"]\n'
+    with pytest.raises(ConfigError, match=r"build_files: '.*' should be a path below the checkout"):
+        configfile.load(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["not toml [", "", "[apps]", 'apps = "x"', "[apps.x]\n"])

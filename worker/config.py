@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from worker import sharing
 
@@ -19,6 +19,17 @@ APP_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 LISTEN = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def _below_the_checkout(paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        parts = Path(path).parts
+        if not parts or Path(path).is_absolute() or ".." in parts or parts[0] == ".git":
+            raise ValueError(f"{path!r} should be a path below the checkout")
+    return paths
+
+
+Inside = Annotated[tuple[str, ...], AfterValidator(_below_the_checkout)]
 
 
 class Section(BaseModel):
@@ -62,16 +73,7 @@ class Data(Section):
     mongodb: str | None = None
     databases: tuple[str, ...] = ()
     mongodb_admin_file: Path | None = None
-    uploads: tuple[str, ...] = ()
-
-    @field_validator("uploads")
-    @classmethod
-    def _inside_the_checkout(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-        for path in paths:
-            parts = Path(path).parts
-            if not parts or Path(path).is_absolute() or ".." in parts or parts[0] == ".git":
-                raise ValueError(f"{path!r} should be a folder below the checkout")
-        return paths
+    uploads: Inside = ()
 
 
 class Backup(Section):
@@ -142,7 +144,7 @@ class App(Section):
     webhook_secret_file: Path
     compose_files: tuple[str, ...] = ("docker-compose.yml",)
     env_file: str | None = None
-    build_files: tuple[str, ...] = ()
+    build_files: Inside = ()
     pull_images: bool = False
     project: str | None = None
     data: Data = Data()

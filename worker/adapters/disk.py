@@ -30,5 +30,5 @@ def free_bytes(folder: Path) -> int:
 
 
 def chown(path: Path, uid: int, gid: int) -> None:
-    """Give a file or folder to this user."""
-    os.chown(path, uid, gid)
+    """Give a file, folder or link (itself) to this user."""
+    os.lchown(path, uid, gid)

@@ -15,7 +15,7 @@ from worker import durable
 from worker.adapters import compose, disk
 from worker.adapters.compose import Model
 from worker.release import image_names
-from worker.steps import addresses, drift, env_files, guards, lend, tracked
+from worker.steps import addresses, build_files, drift, env_files, guards, lend, tracked
 from worker.steps.attempt import Attempt, Facts
 
 BUILD_MODEL = "build.json"
@@ -66,8 +66,7 @@ def _export(attempt: Attempt, revision: str) -> None:
     work.chmod(0o755)  # whatever the umask: Git's user and the build read it
     disk.chown(work, owner.uid, owner.gid)
     attempt.checkout.export(revision, work)
-    for name in attempt.app.build_files:
-        _copy(attempt.app.checkout / name, work / name)
+    build_files.put(attempt)
 
 
 def _render(attempt: Attempt, project: str) -> Model:
@@ -75,11 +74,6 @@ def _render(attempt: Attempt, project: str) -> Model:
     app, work = attempt.app, attempt.work
     with lend.lent(work, app.checkout, app.compose_files, app.env_path):
         return compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def pointed(value: Any, work: Path, checkout: Path) -> Any:
