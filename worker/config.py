@@ -240,3 +240,7 @@ class Config(Section):
         if faults:
             raise ValueError(f"{'; '.join(faults)}. Each app needs its own")
         return self
+
+    def others(self, app: App) -> tuple[App, ...]:
+        """Return all apps but this one."""
+        return tuple(one for one in self.apps.values() if one.name != app.name)

@@ -158,6 +158,7 @@ class Runner:
             say=report.line,
             redact=redact,
             inherited=inherited,
+            others=self.config.others(self.app),
         )
         return Pipeline(attempt, journal, report.record)
 

@@ -10,7 +10,6 @@ The caller holds the app's lock and has finished what the dead left.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from worker.adapters.compose import Compose
@@ -23,7 +22,7 @@ from worker.decisions import UNTIL_ENDED, Decisions
 from worker.errors import CommandError, GuardError, NotFoundError, StepError
 from worker.release import Release
 from worker.state import State
-from worker.steps import present
+from worker.steps import neighbours, present
 
 
 @dataclass(frozen=True)
@@ -222,13 +221,12 @@ def containers(app: App, state: State, engine: Engine) -> list[Container]:
     """Return the app's containers, one-off runs too. Raises GuardError for another folder's."""
     project = project_of(app, state, engine)
     there = engine.containers(project) if project else []
-    for one in there:
-        if one.working_dir and Path(one.working_dir) != app.checkout:
-            raise GuardError(
-                f"Container {one.name} of the project {project} was started from"
-                f" {one.working_dir}, not from {app.checkout}.",
-                remedy="Mend `project` or `checkout` in sheetanchor.toml.",
-            )
+    for one in neighbours.foreign(there, app.checkout):
+        raise GuardError(
+            f"Container {one.name} of the project {project} was started from"
+            f" {one.working_dir}, not from {app.checkout}.",
+            remedy="Mend `project` or `checkout` in sheetanchor.toml.",
+        )
     return there
 
 

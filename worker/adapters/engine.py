@@ -3,6 +3,7 @@
 Steps see only plain containers and names. Foreign errors are translated here, once.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,10 +45,13 @@ class Engine:
 
     def project_in(self, directory: str) -> str | None:
         """Return the project whose containers were started from this folder, if any."""
-        label = f"com.docker.compose.project.working_dir={directory}"
-        with _translated(f"look for containers of {directory}"):
-            listed = self._client.api.containers(all=True, filters={"label": label})
-        return next((str(entry["Labels"][PROJECT]) for entry in listed), None)
+        for folder in dict.fromkeys((directory, os.path.realpath(directory))):
+            label = f"com.docker.compose.project.working_dir={folder}"
+            with _translated(f"look for containers of {folder}"):
+                listed = self._client.api.containers(all=True, filters={"label": label})
+            if listed:
+                return str(listed[0]["Labels"][PROJECT])
+        return None
 
     def _inspect(self, container: str) -> Container | None:
         try:

@@ -59,6 +59,7 @@ def _attempt(runner: Runner, revision: str | None, options: dict[str, Any]) -> A
         engine=Engine(),
         say=output.tell,
         redact=redactor(runner.app),
+        others=runner.config.others(runner.app),
     )
 
 

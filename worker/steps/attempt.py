@@ -41,6 +41,7 @@ class Attempt:
     engine: Engine
     say: Callable[[str], None]
     redact: Callable[[str], str] = str
+    others: tuple[App, ...] = ()  # of the same configuration
     facts: dict[str, Facts] = field(default_factory=dict)
     phase: str = "deploy"
     inherited: bool = False  # from a process that died

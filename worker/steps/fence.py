@@ -39,6 +39,7 @@ def check(attempt: Attempt) -> None:
         attempt.checkout.locks.wait(attempt.clock)
     if attempt.app.backup.consistency == "live":
         return
+    quiet.nobody_else_at_work(attempt, attempt.fact("preflight", "project"))
     _nothing_else_runs(attempt)
     expected = data.expected_seconds(attempt)
     if expected > limit:

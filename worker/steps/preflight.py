@@ -5,7 +5,6 @@ way back has of the present, so it is noted before the first thing moves.
 """
 
 import re
-from pathlib import Path
 
 from worker import decisions as rules
 from worker.adapters import compose, disk
@@ -14,7 +13,7 @@ from worker.backups import catalogue
 from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
-from worker.steps import addresses, gate, health, present
+from worker.steps import addresses, gate, health, neighbours, present, quiet
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
@@ -37,7 +36,8 @@ def run(attempt: Attempt) -> Facts:
     author, message = attempt.checkout.describe(revision)
     project = _project(attempt)
     containers = [one for one in attempt.engine.containers(project) if not one.oneoff]
-    _belong(containers, app.checkout, project)
+    quiet.nobody_else_at_work(attempt, project)
+    neighbours.judge_project(attempt, project, containers)
     _writes_where_backups_look(attempt, project, containers)
     _databases_can_be_restored(attempt)
     _room(attempt)
@@ -137,17 +137,6 @@ def _project(attempt: Attempt) -> str:
         return re.sub(r"[^a-z0-9_-]", "", app.checkout.name.lower()).lstrip("_-")
 
 
-def _belong(containers: list[Container], checkout: Path, project: str) -> None:
-    """Refuse when another folder owns the project: its data lies elsewhere."""
-    for container in containers:
-        if container.working_dir and Path(container.working_dir) != checkout:
-            raise GuardError(
-                f"Container {container.name} of the project {project} was started from"
-                f" {container.working_dir}, not from {checkout}.",
-                remedy="Deploy from there, or set `project` to another name.",
-            )
-
-
 def _writes_where_backups_look(attempt: Attempt, project: str, containers: list[Container]) -> None:
     if attempt.deployment.options.get("only") not in ("env", "uploads"):  # they touch no database
         addresses.judge(attempt.app, attempt.engine, project, containers, attempt.mongodb_uri)
@@ -160,6 +149,7 @@ def _databases_can_be_restored(attempt: Attempt) -> None:
     mongo.ping()
     mongo.refuse_unsupported()
     mongo.check_restorable()
+    neighbours.judge_database(attempt)
 
 
 def _room(attempt: Attempt) -> None:

@@ -6,8 +6,9 @@ began (343,000 of 500,000 documents, measured).
 
 from collections.abc import Sequence
 
+from worker.adapters import compose, rivals
 from worker.adapters.containers import Container
-from worker.errors import StepError
+from worker.errors import StepError, UnavailableError
 from worker.steps.attempt import Attempt
 
 NEVER = {"Name": "no", "MaximumRetryCount": 0}
@@ -24,6 +25,17 @@ def stop(attempt: Attempt, containers: Sequence[Container]) -> None:
     if running:
         attempt.say(f"stopping {', '.join(one.name for one in running)}")
         attempt.engine.stop(running)
+
+
+def nobody_else_at_work(attempt: Attempt, project: str) -> None:
+    """Raise UnavailableError while a person's `docker compose` works on the project."""
+    app = attempt.app
+    if other := rivals.at_work(app.checkout, project):
+        raise UnavailableError(
+            f"{other} was at work on the project {project}.",
+            remedy="Wait for its end. If it keeps the app up, from a terminal or a service, end it"
+            f" and run `{compose.by_hand(app, project)}`. Then deploy again.",
+        )
 
 
 def wait_for_databases(attempt: Attempt, limit: float) -> int:
