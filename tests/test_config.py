@@ -52,6 +52,8 @@ timout = 3
 stable_for = -1
 [apps.shop.data]
 uploads = ["../other"]
+not_covered = ["cache"]
+notcovered = []
 """
     with pytest.raises(ConfigError) as caught:
         configfile.load(write(tmp_path, text))
@@ -71,9 +73,11 @@ uploads = ["../other"]
         "apps.shop.health.timout: unknown key (did you mean timeout?)",
         "apps.shop.health.stable_for: input should be greater than 0",
         "apps.shop.data.uploads: '../other' should be a path below the checkout",
+        "apps.shop.data.not_covered: 'cache' should be SERVICE:/PATH/IN/THE/CONTAINER",
+        "apps.shop.data.notcovered: unknown key (did you mean not_covered?)",
     ):
         assert part in told
-    assert "13 fault(s)" in told
+    assert "15 fault(s)" in told
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", ".git/config", ""])

@@ -16,6 +16,7 @@ from worker import sharing
 BRANCH = re.compile(r"^(?!-)(?!.*\.\.)(?!.*//)[A-Za-z0-9._/-]+(?<!/)(?<!\.lock)$")
 REPOSITORY = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+$")
 APP_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
+PLACE = re.compile(r"^[A-Za-z0-9._-]+:/.+$")
 LISTEN = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -74,6 +75,15 @@ class Data(Section):
     databases: tuple[str, ...] = ()
     mongodb_admin_file: Path | None = None
     uploads: Inside = ()
+    not_covered: tuple[str, ...] = ()
+
+    @field_validator("not_covered")
+    @classmethod
+    def _service_and_place(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        for place in places:
+            if not PLACE.fullmatch(place):
+                raise ValueError(f"{place!r} should be SERVICE:/PATH/IN/THE/CONTAINER")
+        return tuple(place.rstrip("/") for place in places)
 
 
 class Backup(Section):

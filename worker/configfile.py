@@ -27,7 +27,6 @@ LATER = {
     "github",
     "apps.*.reconcile",
     "apps.*.gate.require_ci",
-    "apps.*.data.not_covered",
     *(f"apps.*.backup.{key}" for key in ("schedule", "drill", "offsite", "ping_url")),
 }
 

@@ -51,6 +51,18 @@ def state(status):
     return "stopped" if status in ("created", "exited", "dead") else status
 
 
+def images(project):
+    """Return image name -> id of what is the project's, pins too; other tests may remove theirs."""
+    client = docker.from_env()
+    try:
+        listed = client.api.images()  # `images.list` would ask for each, also for what goes
+    finally:
+        client.close()
+    tags = {tag: image["Id"] for image in listed for tag in image["RepoTags"] or ()}
+    mine = (f"{project}-", f"sheetanchor/{project}:")
+    return {tag: image for tag, image in tags.items() if tag.startswith(mine)}
+
+
 def tree(folder):
     """Return path -> mode, owner and content; folders too."""
     found = {}
@@ -89,14 +101,12 @@ def remove(project):
     try:
         label = {"label": f"{PROJECT}={project}"}
         for one in client.containers.list(all=True, filters=label):
-            one.remove(force=True)
+            one.remove(force=True, v=True)
         for network in client.networks.list(filters=label):
             network.remove()
         for volume in client.volumes.list(filters=label):
             volume.remove()
-        for image in client.images.list():
-            for tag in image.tags:
-                if tag.startswith((f"{project}-", f"sheetanchor/{project}:")):
-                    client.images.remove(tag, force=True)
+        for tag in images(project):
+            client.images.remove(tag, force=True)
     finally:
         client.close()

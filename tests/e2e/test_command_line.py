@@ -10,6 +10,7 @@ import threading
 import docker
 import pytest
 
+from tests.e2e import fingerprint
 from tests.e2e.world import World, release, until
 from worker.decisions import Decisions
 
@@ -323,6 +324,9 @@ def with_volume(world):
 @pytest.fixture
 def with_cache(world):
     """Version one with a named volume that holds a file."""
+    text = world.config.read_text()
+    known = 'uploads = ["uploads"]\nnot_covered = ["web:/var/cache/app"]'
+    world.config.write_text(text.replace('uploads = ["uploads"]', known))
     world.commit(with_volume(world))
     world.prepare()
     world.cli("deploy", world.name, check=0)
@@ -341,14 +345,7 @@ def volumes(world):
 
 
 def images(world):
-    client = docker.from_env()
-    try:
-        tags = [tag for image in client.images.list() for tag in image.tags]
-        return [
-            tag for tag in tags if tag.startswith((f"{world.name}-", f"sheetanchor/{world.name}:"))
-        ]
-    finally:
-        client.close()
+    return sorted(fingerprint.images(world.name))
 
 
 def test_stop_and_start_leave_policies_data_and_volume_as_they_were(with_cache):

@@ -2,9 +2,9 @@
 
 import shutil
 
-import docker
 import pytest
 
+from tests.e2e import fingerprint
 from tests.e2e.conftest import Mongod
 from tests.e2e.world import World, release
 
@@ -77,13 +77,7 @@ def refused_and_unchanged(world, files, step, *words):
 
 def names(world):
     """Return what the images of the app are called, pins too."""
-    client = docker.from_env()
-    try:
-        tags = {tag: image.id for image in client.images.list() for tag in image.tags}
-        mine = (f"{world.name}-", f"sheetanchor/{world.name}:")
-        return {tag: image for tag, image in tags.items() if tag.startswith(mine)}
-    finally:
-        client.close()
+    return fingerprint.images(world.name)
 
 
 def test_missing_env_file_is_named(world):

@@ -49,9 +49,9 @@ def until(condition, what, seconds=60.0):
 
 
 class World:
-    """`health`, `backup`, `app` are tables of the configuration, added to the usual ones."""
+    """`health`, `backup`, `data`, `app`: tables of the configuration, added to the usual ones."""
 
-    def __init__(self, home, mongod, *, branch="main", health=None, backup=None, app=None):
+    def __init__(self, home, mongod, *, branch="main", **tables):
         self.home, self.mongod, self.branch = home, mongod, branch
         self.name = "t" + secrets.token_hex(4)
         self.origin, self.clone = home / "origin.git", home / "clone"
@@ -63,7 +63,7 @@ class World:
         self.db = mongod.client[self.name]
         self.config = home / "sheetanchor.toml"
         self.processes = []
-        self.tables = {"health": health or {}, "backup": backup or {}, "app": app or {}}
+        self.tables = {"health": {}, "backup": {}, "app": {}, "data": {}, **tables}
         self._repository()
         self._configuration()
 
@@ -158,7 +158,11 @@ class World:
         tables = {
             "server": {"state_dir": str(self.state), "listen": f"127.0.0.1:{self.listen}"},
             f"apps.{self.name}": app,
-            f"apps.{self.name}.data": {"mongodb": "env_file:MONGODB_URI", "uploads": ["uploads"]},
+            f"apps.{self.name}.data": {
+                "mongodb": "env_file:MONGODB_URI",
+                "uploads": ["uploads"],
+                **self.tables["data"],
+            },
             f"apps.{self.name}.backup": {"dir": "backups", **self.tables["backup"]},
             f"apps.{self.name}.health": health,
         }

@@ -1,6 +1,6 @@
 """What a deployment needs to know of a container: plain data, as Docker told it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
@@ -17,6 +17,13 @@ class Mounted(NamedTuple):
     destination: str
     writable: bool = True
     name: str = ""
+
+
+class Volume(NamedTuple):
+    """How a volume was made, or would be."""
+
+    driver: str
+    options: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from worker.adapters.containers import PROJECT, Container, Policy, inspected, stop_order
+from worker.adapters.containers import PROJECT, Container, Policy, Volume, inspected, stop_order
 from worker.errors import StepError, UnavailableError
 
 TIMEOUT = 120  # seconds, for one request; stopping adds the container's own grace
@@ -106,6 +106,21 @@ class Engine:
                 return str(self._client.api.inspect_image(name)["Id"])
             except ImageNotFound:
                 return None
+
+    def image_volumes(self, image: str) -> list[str]:
+        """Return where an image, by name or id, declares volumes (its `VOLUME`)."""
+        with _translated(f"look at the image {image}"):
+            config = self._client.api.inspect_image(image)["Config"] or {}
+        return sorted(config.get("Volumes") or ())
+
+    def volume(self, name: str) -> Volume | None:
+        """Return how a volume was made; None when there is none of that name."""
+        with _translated(f"look at the volume {name}"):
+            try:
+                raw = self._client.api.inspect_volume(name)
+            except NotFound:
+                return None
+        return Volume(str(raw["Driver"]), dict(raw["Options"] or {}))
 
     def tag(self, image: str, name: str) -> None:
         """Give an image another name; who had it loses it."""

@@ -1,14 +1,17 @@
 """Makes the new images while the old containers serve. Tags move; containers do not."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from worker.adapters.engine import Engine
 from worker.errors import GuardError, StepError
 from worker.release import Release, image_names, pin_name
-from worker.steps import preflight
+from worker.steps import covered, guards, mounts, preflight
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.pull import BUILD_MODEL
+
+Images = Mapping[str, tuple[str, str]]  # service -> (image name, image id)
 
 
 def run(attempt: Attempt) -> Facts:
@@ -22,10 +25,19 @@ def run(attempt: Attempt) -> Facts:
     if not _again(attempt, names):
         _build(attempt, folder / BUILD_MODEL)
     images = {service: (name, _needed(attempt.engine, name)) for service, name in names.items()}
+    _declared_volumes(attempt, release, images)
     release = replace(release, images=images, previous=_previous(attempt, release, old))
     pin(attempt, release)
     release.store()
     return {"images": {service: image for service, (_, image) in images.items()}}
+
+
+def _declared_volumes(attempt: Attempt, release: Release, images: Images) -> None:
+    """Judge the volumes that only the images declare; nothing has been stopped yet."""
+    declared = {name: attempt.engine.image_volumes(image) for name, (_, image) in images.items()}
+    model = release.model()
+    guards.nothing_is_lost(attempt, release.revision, model, declared)
+    covered.judge(attempt, mounts.of_images(declared, model), release.revision)
 
 
 def _previous(attempt: Attempt, new: Release, old: Release | None) -> str | None:

@@ -1,62 +1,145 @@
 """What a revision's model must not do to the app's data; each refusal names the thing.
 
-Judged before the build, on the rendered Compose model. What a revision's files
-must not do is judged by `worker.steps.tracked`.
+Judged before anything is stopped: on the rendered Compose model, and once more
+when the images are built, since an image may declare volumes too. What a
+revision's files must not do is judged by `worker.steps.tracked`, and what is
+neither backed up nor restored by `worker.steps.covered`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from worker.adapters.containers import Volume
 from worker.errors import GuardError
+from worker.steps import covered, drift, mounts
 from worker.steps.attempt import Attempt
+from worker.steps.mounts import Model, Mount
 
-Mounts = dict[tuple[str, str], str]  # (service, destination) -> source
+Declared = Mapping[str, Sequence[str]]  # service -> where its image declares volumes
 
 
-def model(attempt: Attempt, new: Mapping[str, Any]) -> None:
-    """Refuse a model that runs programs of the host, or takes a mount away."""
+def model(attempt: Attempt, new: Model) -> None:
+    """Refuse a model that runs programs of the host, or shows the app other data."""
     for name, service in (new.get("services") or {}).items():
         if "provider" in service:
             raise GuardError(
                 f"Service {name} has a `provider`: Compose would run a program of the host.",
                 remedy="Remove it.",
             )
-    old = attempt.old_release()
-    if old:
-        _mounts_stay(mounts(old.model()), mounts(new), set(new.get("services") or {}))
-    _data_is_mounted(attempt, mounts(new))
+    _data_is_mounted(attempt, of_revision(attempt, new))
+    _volumes_stay_as_made(attempt, new)
 
 
-def mounts(model_: Mapping[str, Any]) -> Mounts:
-    """Return what each service mounts where."""
-    return {
-        (name, volume["target"]): str(volume.get("source", ""))
-        for name, service in (model_.get("services") or {}).items()
-        for volume in service.get("volumes") or ()
-        if volume["type"] in ("bind", "volume")
-    }
+def of_revision(attempt: Attempt, new: Model) -> list[Mount]:
+    """Return the mounts of a model, of which the tree will be in the checkout."""
+
+    def real(path: str) -> str:
+        return drift.real(Path(path), attempt.app.checkout, attempt.work)
+
+    return mounts.of_model(new, real, attempt.engine.volume)
 
 
-def _mounts_stay(old: Mounts, new: Mounts, services: set[str]) -> None:
-    for (service, destination), source in old.items():
-        if service in services and new.get((service, destination)) != source:
-            now = new.get((service, destination))
-            raise GuardError(
-                f"Service {service} would lose its data at {destination}: it is mounted from"
-                f" {source or 'a volume'} now, and from {now or 'nothing'} in the revision.",
-                remedy="Keep the mount, or move the data first and deploy the change by hand.",
-            )
+def of_present(attempt: Attempt) -> list[Mount]:
+    """Return the mounts of the containers that preflight noted."""
+    return mounts.of_containers(attempt.before, attempt.engine.volume)
 
 
-def _data_is_mounted(attempt: Attempt, new: Mounts) -> None:
+def _data_is_mounted(attempt: Attempt, after: Sequence[Mount]) -> None:
     """Refuse when no service mounts an uploads folder: the backup would save the wrong one."""
-    for folder in attempt.app.upload_paths:
-        if not any(_covers(source, str(folder)) for source in new.values()):
+    before = of_present(attempt)
+    for path in attempt.app.upload_paths:
+        folder = os.path.realpath(path)
+        if any(_shows(one, folder) for one in after):
+            continue
+        instead = [f"; {_instead(one, after)}" for one in before if _shows(one, folder)]
+        raise GuardError(
+            f"No service of the revision mounts the uploads folder {path}{''.join(instead)}.",
+            remedy="Keep the mount in the Compose file, or mend data.uploads in sheetanchor.toml.",
+        )
+
+
+def _shows(mount: Mount, folder: str) -> bool:
+    """Whether a folder, or a part of it, is what is mounted."""
+    inside = mounts.is_below(mount.source, folder) or mounts.is_below(folder, mount.source)
+    return mount.kind == "bind" and inside
+
+
+def _instead(old: Mount, after: Iterable[Mount]) -> str:
+    now = next((one.what for one in after if one.place == old.place), "nothing")
+    return f"service {old.service} has it at {old.target}, and in the revision {now}"
+
+
+def _volumes_stay_as_made(attempt: Attempt, new: Model) -> None:
+    """Refuse other options for a volume that is there: Compose leaves it as it was made.
+
+    It asks a person; where nobody answers it goes on as if nothing had been (measured).
+    """
+    for key, defined in (new.get("volumes") or {}).items():
+        name, stated = mounts.named_volume(new, key)
+        made = None if (defined or {}).get("external") else attempt.engine.volume(name)
+        if made and made != stated:
             raise GuardError(
-                f"No service of the revision mounts the uploads folder {folder}.",
-                remedy="Mend data.uploads, or the volumes of the Compose file.",
+                f"The volume {name} was made with {_made(made)}; the revision's {_made(stated)}"
+                " would change nothing.",
+                remedy=f"Give the volume {key} in the Compose file what it was made with, or"
+                " another `name`, once its data is moved.",
             )
 
 
-def _covers(source: str, folder: str) -> bool:
-    return f"{folder}/".startswith(f"{source.rstrip('/')}/") or source.startswith(f"{folder}/")
+def _made(volume: Volume) -> str:
+    options = ", ".join(f"{name}={value}" for name, value in sorted(volume.options.items()))
+    return f"driver {volume.driver}, {f'options {options}' if options else 'no options'}"
+
+
+def nothing_is_lost(
+    attempt: Attempt, revision: str, new: Model, declared: Declared | None = None
+) -> None:
+    """Refuse to take data out of the app's sight, unless a person approved it.
+
+    It stays on disk, but the app would start without it. Without `declared`, what
+    only an image can bring is left for later.
+    """
+    after = of_revision(attempt, new)
+    after += mounts.of_images(declared or {}, new)
+    before, services = of_present(attempt), set(new.get("services") or {})
+    head = attempt.fact("preflight", "head")["revision"]
+    lost = [
+        sentence
+        for old, sentence in lost_mounts(before, after, services, images_known=declared is not None)
+        if mounts.can_hold_data(old) and not covered.keeps(attempt, head, old.source)
+    ]
+    left = sorted(set(map(attempt.redact, lost)) - attempt.approvals.of(revision))
+    if left:
+        attempt.note({"revision": revision, "privileges": left})  # what `approve` approves
+        raise GuardError(
+            f"Revision {revision[:12]} would start without data that is mounted now:"
+            f" {'; '.join(left)}.",
+            remedy="Keep these mounts in the Compose file and push; or, if the app needs that data"
+            f" no more (it stays on disk), run `sheetanchor approve {attempt.id}`.",
+        )
+
+
+def lost_mounts(
+    before: Iterable[Mount],
+    after: Sequence[Mount],
+    services: Collection[str],
+    *,
+    images_known: bool,
+) -> Iterator[tuple[Mount, str]]:
+    """Yield, with a sentence, each mount whose data nobody would see any more. Pure.
+
+    In a service that stays, each place must keep its source; of one that goes, or has
+    another name now, it is enough that somebody mounts the same for writing.
+    """
+    for old in before:
+        now = next((one for one in after if one.place == old.place), None)
+        if old.same_source(now):
+            continue
+        if old.service not in services:
+            if any(old.same_source(one) and one.writable for one in after):
+                continue
+            yield old, f"service {old.service} goes, and with it {old.what} at {old.target}"
+        elif images_known or now or old.kind != "anonymous":
+            instead = f"mounts {now.what} there" if now else "mounts nothing there"
+            yield old, f"service {old.service} has {old.what} at {old.target}, then {instead}"

@@ -13,7 +13,7 @@ from worker.backups import catalogue
 from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
-from worker.steps import addresses, gate, health, neighbours, present, quiet
+from worker.steps import addresses, covered, gate, health, neighbours, present, quiet
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
@@ -43,6 +43,7 @@ def run(attempt: Attempt) -> Facts:
     _room(attempt)
     head = attempt.checkout.head()
     old = present.release(attempt, project, containers, head)
+    covered.judge_present(attempt, containers, head.revision)
     return {
         "revision": revision,
         "previous_revision": old.revision if old else None,

@@ -15,7 +15,16 @@ from worker import durable
 from worker.adapters import compose, disk
 from worker.adapters.compose import Model
 from worker.release import image_names
-from worker.steps import addresses, build_files, drift, env_files, guards, lend, tracked
+from worker.steps import (
+    addresses,
+    build_files,
+    covered,
+    drift,
+    env_files,
+    guards,
+    lend,
+    tracked,
+)
 from worker.steps.attempt import Attempt, Facts
 
 BUILD_MODEL = "build.json"
@@ -33,6 +42,8 @@ def run(attempt: Attempt) -> Facts:
     guards.model(attempt, model)
     addresses.judge_model(attempt, model)
     drift.judge(attempt, revision, model)
+    guards.nothing_is_lost(attempt, revision, model)
+    covered.judge(attempt, guards.of_revision(attempt, model), revision)
     folder = attempt.state.releases / attempt.id
     folder.mkdir(exist_ok=True, mode=0o700)
     durable.write(folder / BUILD_MODEL, json.dumps(rendered).encode())

@@ -18,7 +18,7 @@ from worker.errors import StepError
 from worker.release import Release, policy_of
 from worker.steps import quiet
 from worker.steps.attempt import Attempt, Facts
-from worker.steps.guards import mounts
+from worker.steps.mounts import sources
 
 NAMED = 5  # files in a sentence
 TRIES = 3
@@ -146,7 +146,7 @@ def _stale(attempt: Attempt, target: Release) -> list[str]:
         return []  # the checkout never moved
     changed = {str(attempt.app.checkout / path) for path in attempt.fact("pull", "changed", ())}
     running = {one.service for one in attempt.containers if one.running}
-    mounted = mounts(target.model()).items()
+    mounted = sources(target.model()).items()
     return sorted(running & {service for (service, _), source in mounted if source in changed})
 
 

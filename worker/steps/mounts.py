@@ -1,0 +1,176 @@
+"""What services mount, told alike of running containers and of a rendered model.
+
+A volume whose driver only binds a folder of the host *is* that bind mount: its
+name hides it. What a volume's definition says counts only until Docker has the
+volume; from then on the volume stays as it was made, whatever the file says.
+"""
+
+import os
+import posixpath
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.adapters.containers import Container, Mounted, Volume
+
+Model = Mapping[str, Any]
+Look = Callable[[str], Volume | None]  # Docker's volume of that name
+Real = Callable[[str], str]  # a path without symbolic links
+
+NAMELESS = re.compile(r"[0-9a-f]{64}")  # the name that Docker gives an anonymous volume
+NOT_KEPT = ("/proc", "/sys", "/dev", "/run")  # the kernel's, or in memory: never data
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One mount of a service. `source`: a path without links, a volume's name, or nothing."""
+
+    service: str
+    target: str
+    kind: str  # bind, volume, anonymous
+    source: str
+    writable: bool
+
+    @property
+    def place(self) -> str:
+        """How `data.not_covered` names it."""
+        return f"{self.service}:{self.target}"
+
+    @property
+    def what(self) -> str:
+        """What is mounted, in words."""
+        if self.kind == "anonymous":
+            return "an anonymous volume"
+        return self.source if self.kind == "bind" else f"the volume {self.source}"
+
+    def same_source(self, other: "Mount | None") -> bool:
+        """Whether both show the same data; an anonymous volume is its container's own."""
+        if other is None:
+            return False
+        same = (self.kind, self.source) == (other.kind, other.source)
+        return same and (self.kind != "anonymous" or self.place == other.place)
+
+
+def of_containers(containers: Iterable[Container], look: Look) -> list[Mount]:
+    """Return what containers really mount, the volumes that only an image declares too."""
+    return [
+        _mount(one.service, mount, look)
+        for one in containers
+        for mount in one.mounts
+        if mount.type in ("bind", "volume", "cluster")
+    ]
+
+
+def _mount(service: str, mount: Mounted, look: Look) -> Mount:
+    target = mount.destination
+    if mount.type == "bind":
+        return Mount(service, target, "bind", os.path.realpath(mount.source), mount.writable)
+    if NAMELESS.fullmatch(mount.name):
+        return Mount(service, target, "anonymous", "", mount.writable)
+    if device := _device(look(mount.name)):
+        return Mount(service, target, "bind", os.path.realpath(device), mount.writable)
+    return Mount(service, target, "volume", mount.name, mount.writable)
+
+
+def of_model(model: Model, real: Real, look: Look) -> list[Mount]:
+    """Return what a model's services mount, without what their images declare."""
+    services = model.get("services") or {}
+    own = {name: list(_of_service(name, model, real, look)) for name in services}
+    return [
+        mount
+        for name, service in services.items()
+        for mount in (*own[name], *_borrowed(name, service, own))
+    ]
+
+
+def _of_service(name: str, model: Model, real: Real, look: Look) -> Iterator[Mount]:
+    for volume in model["services"][name].get("volumes") or ():
+        target, writable = posixpath.normpath(volume["target"]), not volume.get("read_only")
+        if volume["type"] == "bind":
+            yield Mount(name, target, "bind", real(str(volume["source"])), writable)
+        elif volume["type"] in ("volume", "cluster"):
+            key = volume.get("source")
+            kind, source = _source(model, key, real, look) if key else ("anonymous", "")
+            yield Mount(name, target, kind, source, writable)
+
+
+def _source(model: Model, key: str, real: Real, look: Look) -> tuple[str, str]:
+    name, stated = named_volume(model, key)
+    if device := _device(look(name) or stated):
+        return "bind", real(device)
+    return "volume", name
+
+
+def named_volume(model: Model, key: str) -> tuple[str, Volume]:
+    """Return a named volume's name in Docker and how the model would make it."""
+    defined = (model.get("volumes") or {}).get(key) or {}
+    name = str(defined.get("name") or f"{model.get('name')}_{key}")
+    options = {name: str(value) for name, value in (defined.get("driver_opts") or {}).items()}
+    return name, Volume(str(defined.get("driver") or "local"), options)
+
+
+def _device(volume: Volume | None) -> str | None:
+    """Return the folder that a volume binds, or None for one that Docker keeps itself."""
+    if volume is None or volume.driver != "local":
+        return None
+    words = volume.options.get("o", "").split(",")
+    return volume.options.get("device") if {"bind", "rbind"} & set(words) else None
+
+
+def _borrowed(name: str, service: Model, own: Mapping[str, Sequence[Mount]]) -> Iterator[Mount]:
+    """Yield what `volumes_from` takes from other services of the model."""
+    for entry in service.get("volumes_from") or ():
+        other, _, mode = str(entry).partition(":")
+        for one in own.get(other, ()):
+            writable = one.writable and mode != "ro"
+            yield Mount(name, one.target, one.kind, one.source, writable)
+
+
+def of_images(declared: Mapping[str, Iterable[str]], model: Model) -> list[Mount]:
+    """Return the anonymous volumes that images declare where the model mounts nothing."""
+    return [
+        Mount(name, target, "anonymous", "", writable=True)
+        for name, targets in declared.items()
+        for target in map(posixpath.normpath, targets)
+        if target not in _taken(model["services"][name])
+    ]
+
+
+def _taken(service: Model) -> set[str]:
+    """Return where a service mounts anything, memory too (`tmpfs: ["/run:size=64m"]`)."""
+    inside = [str(one).partition(":")[0] for one in service.get("tmpfs") or ()]
+    volumes = [volume["target"] for volume in service.get("volumes") or ()]
+    return set(map(posixpath.normpath, [*inside, *volumes]))
+
+
+def can_hold_data(mount: Mount) -> bool:
+    """Whether something may be written there that outlives the container."""
+    if not mount.writable:
+        return False
+    if mount.kind != "bind":
+        return True
+    if any(is_below(mount.source, place) for place in NOT_KEPT):
+        return False
+    try:
+        mode = Path(mount.source).stat().st_mode
+    except OSError:  # Docker makes a folder of what is not there
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)  # no socket, no device
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Return whether a path is a folder or lies in it; both absolute."""
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def sources(model: Model) -> dict[tuple[str, str], str]:
+    """Return (service, target) -> what the model names as source, links and all."""
+    return {
+        (name, volume["target"]): str(volume.get("source", ""))
+        for name, service in (model.get("services") or {}).items()
+        for volume in service.get("volumes") or ()
+        if volume["type"] in ("bind", "volume")
+    }
