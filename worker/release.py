@@ -7,13 +7,16 @@ pruning dangling images does not take them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from worker import durable
 from worker.errors import NotFoundError
+
+KINDS = ("configs", "secrets")  # what Compose puts into containers from files and variables
+VARIABLES = "x-sheetanchor-variables"  # of a model: what Compose is given at `up`
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,59 @@ def image_names(model: Mapping[str, Any], project: str) -> dict[str, str]:
 def pin_name(app: str, release: str, service: str) -> str:
     """Return the tag that holds a release's image of a service."""
     return f"sheetanchor/{app}:{release}-{service}"
+
+
+def given_files(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return each service with each file that it is given as a config or secret."""
+    return [(service, one["file"]) for service, one in _given(model) if one.get("file")]
+
+
+def put_inside(model: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return service -> what Compose writes into its containers when it makes them.
+
+    These are configs and secrets from a variable or from the Compose file itself.
+    Compose does not see when one changes (2.40, measured).
+    """
+    variables = model.get(VARIABLES) or {}
+    found: dict[str, list[str]] = {}
+    for service, one in _given(model):
+        value = one.get("content", variables.get(one.get("environment")))
+        if value is not None:
+            found.setdefault(service, []).append(value)
+    return found
+
+
+def _given(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, service in (model.get("services") or {}).items():
+        for kind in KINDS:
+            for one in service.get(kind) or ():
+                yield name, (model.get(kind) or {}).get(one["source"]) or {}
+
+
+def replicas(service: Mapping[str, Any]) -> int:
+    """Return how many containers Compose makes of a service; `scale` goes before `deploy`."""
+    wanted = service.get("scale")
+    if wanted is None:
+        wanted = (service.get("deploy") or {}).get("replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def sharing(model: dict[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    """Return the model with the services that others share replaced by their containers."""
+    services = model.get("services") or {}
+    for service in services.values():
+        for key in ("network_mode", "ipc", "pid"):
+            kind, _, other = str(service.get(key) or "").partition(":")
+            if kind == "service" and other in ids:
+                service[key] = f"container:{ids[other]}"
+        if shared := service.get("volumes_from"):
+            service["volumes_from"] = [_volumes_of(one, ids) for one in shared]
+    return model
+
+
+def _volumes_of(shared: str, ids: Mapping[str, str]) -> str:
+    name, _, rest = shared.partition(":")
+    return rest.partition(":")[0] if name == "container" else ids.get(name, shared)
 
 
 def policy_of(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from worker.adapters.engine import Engine
 from worker.errors import GuardError, StepError
@@ -79,13 +80,28 @@ def _build(attempt: Attempt, model: Path) -> None:
     services = release.model().get("services") or {}
     if any("build" in service for service in services.values()):
         attempt.compose.build(model, on_line=attempt.say)
-    foreign = {name: one["image"] for name, one in services.items() if "build" not in one}
     always = attempt.app.pull_images
     wanted = [
-        name for name, image in foreign.items() if always or attempt.engine.image_id(image) is None
+        name
+        for name, image in foreign(services, release.project).items()
+        if always or attempt.engine.image_id(image) is None
     ]
     if wanted:
         attempt.compose.pull(model, wanted, on_line=attempt.say)
+
+
+def foreign(services: Mapping[str, Any], project: str) -> dict[str, str]:
+    """Return service -> image of those whose image none of the services builds.
+
+    One may run what another builds; a registry has no such image, or a stranger's.
+    """
+    names = image_names({"services": services}, project)
+    built = {_full(names[service]) for service, one in services.items() if "build" in one}
+    return {service: image for service, image in names.items() if _full(image) not in built}
+
+
+def _full(name: str) -> str:
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def _needed(engine: Engine, name: str) -> str:

@@ -7,12 +7,13 @@ means: no worse than preflight saw it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from worker.adapters import http
 from worker.adapters.containers import Container
 from worker.config import HealthUrl
 from worker.errors import HealthError
-from worker.release import Release, policy_of
+from worker.release import Release, policy_of, replicas
 from worker.steps import tripwire
 from worker.steps.attempt import Attempt, Facts
 
@@ -82,15 +83,17 @@ def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
 
 def look(attempt: Attempt, target: Release, watch: Watch) -> str | None:
     """Return what is wrong now, or None. Raises HealthError for what cannot mend."""
-    containers = attempt.containers
+    containers, services = attempt.containers, target.model()["services"]
     for service in target.images:
         before = [one for one in attempt.before if one.service == service]
-        excused = attempt.going_back and _excused(attempt, before)
+        if attempt.going_back and _excused(attempt, before):
+            continue
         there = [one for one in containers if one.service == service]
-        if not there and not excused and not _optional(target, service):
-            return f"service {service} has no container"
-        one_shot = _one_shot(target, service) and not any(one.running for one in before)
-        complaints = [_container(one, watch, one_shot) for one in there if not excused]
+        wanted = replicas(services.get(service) or {})
+        if len(there) < wanted:
+            return f"service {service} has {len(there)} of {wanted} containers"
+        one_shot = _one_shot(services, service) and not any(one.running for one in before)
+        complaints = [_container(one, watch, one_shot) for one in there]
         if any(complaints):
             return next(filter(None, complaints))
     return _urls(attempt)
@@ -108,21 +111,16 @@ def _excused(attempt: Attempt, before: list[Container]) -> bool:
     )
 
 
-def _one_shot(target: Release, service: str) -> bool:
-    """Whether a service's program is meant to end: nothing restarts it."""
-    return bool(policy_of(target.model()["services"].get(service) or {})["Name"] == "no")
-
-
-def _optional(target: Release, service: str) -> bool:
-    scale: Mapping[str, object] = target.model()["services"].get(service, {})
-    return scale.get("scale") == 0
+def _one_shot(services: Mapping[str, Any], service: str) -> bool:
+    """Whether a service's program may end well: nothing starts it again then."""
+    return policy_of(services.get(service) or {})["Name"] in ("no", "on-failure")
 
 
 def _container(one: Container, watch: Watch, one_shot: bool) -> str | None:
-    _crash_loop(one, watch)
     if one.status == "exited" and one.exit_code == 0 and one_shot:
-        return None  # it is done
-    if one.status == "exited" and one.policy.get("Name") in ("", "no"):
+        return None  # it is done, however many tries it took
+    _crash_loop(one, watch)
+    if one.status == "exited" and one.policy.get("Name") in ("", "no", "on-failure"):
         raise HealthError(
             f"Container {one.name} exited with {one.exit_code}.",
             remedy="Read its log: docker logs " + one.name,
