@@ -69,7 +69,7 @@ def _services(attempt: Attempt) -> Forecast:
     folder = attempt.state.releases / attempt.id
     project = attempt.fact("preflight", "project")
     new = Release(attempt.id, attempt.fact("preflight", "revision"), project, folder, {})
-    hashes = attempt.compose.hashes(new.model_path, attempt.app.checkout)
+    hashes = attempt.compose.hashes(new.model_path, attempt.app.checkout, attempt.before)
     return {"services": sorted_out(hashes, new.model()["services"], attempt.before)}
 
 

@@ -143,7 +143,7 @@ class Operations:
         images = {service: image for service, (_, image) in release.images.items()}
         if not there:
             return True
-        hashes = Compose(release.project).hashes(release.model_path, self.app.checkout)
+        hashes = Compose(release.project).hashes(release.model_path, self.app.checkout, there)
         same = all(images.get(one.service) == one.image for one in there)
         return same and not present.differences(hashes, there)
 

@@ -7,6 +7,7 @@ that remove volumes, and answers no question.
 import json
 import re
 import shlex
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 
 from worker import durable
 from worker.adapters import compose_command
+from worker.adapters.containers import Container
 from worker.adapters.process import Line
 from worker.config import App
 from worker.errors import CommandError, GuardError
+from worker.release import KINDS, VARIABLES, sharing
 
 RENDER = 60.0  # seconds
 UP = 900.0  # seconds; includes the grace that containers are given to stop
@@ -24,6 +27,7 @@ BUILD = 7_200.0  # seconds
 PULL = 3_600.0  # seconds
 
 Model = dict[str, Any]
+OURS = "SHEETANCHOR_OF_"
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,12 @@ class Compose:
 
     def build(self, model: Path, *, on_line: Line) -> None:
         """Build every service that has a `build`. Raises CommandError."""
-        self._run(["-f", str(model), "--progress", "plain", "build"], BUILD, on_line=on_line)
+        self._run(model, ["--progress", "plain", "build"], BUILD, on_line=on_line)
 
     def pull(self, model: Path, services: Sequence[str], *, on_line: Line) -> None:
         """Pull the images of these services. Raises CommandError."""
-        self._run(
-            ["-f", str(model), "--progress", "plain", "pull", "--", *services],
-            PULL,
-            on_line=on_line,
-        )
+        argv = ["--progress", "plain", "pull", "--", *services]
+        self._run(model, argv, PULL, on_line=on_line)
 
     def up(
         self,
@@ -59,25 +60,50 @@ class Compose:
 
         Builds nothing and pulls nothing: a missing image is an error. Data in
         volumes is carried over. `recreate` replaces the named services' containers
-        even if nothing changed.
+        even if nothing changed, with what they depend on if that changed: with
+        `--no-deps` they would lose the label that names it (measured).
         """
-        argv = ["-f", str(model), "--project-directory", str(directory), "--progress", "plain"]
+        argv = ["--project-directory", str(directory), "--progress", "plain"]
         argv += ["up", "--no-build", "--pull", "never"]
         argv += ["--detach"] if start else ["--no-start"]
-        argv += ["--force-recreate", "--no-deps"] if recreate else []
-        argv += ["--remove-orphans"] if not services else ["--no-deps"]
-        self._run([*argv, "--", *services], UP, on_line=on_line)
+        if services:
+            argv += ["--force-recreate"] if recreate else ["--no-deps"]
+        else:
+            argv += ["--remove-orphans"]
+        self._run(model, [*argv, "--", *services], UP, on_line=on_line)
 
-    def hashes(self, model: Path, directory: Path) -> dict[str, str]:
-        """Return service -> the hash that `up` would label its containers with."""
-        argv = ["-f", str(model), "--project-directory", str(directory)]
-        lines = self._run([*argv, "config", "--hash", "*"], RENDER).splitlines()
+    def hashes(
+        self, model: Path, directory: Path, containers: Sequence[Container]
+    ) -> dict[str, str]:
+        """Return service -> the hash that `up` would label its containers with.
+
+        A service that shares another's network or volumes is hashed with the id of
+        that one's first container, so `containers` are those that are there.
+        """
+        argv = ["--project-directory", str(directory), "config", "--hash", "*"]
+        ids = {one.service: one.id for one in sorted(containers, key=_name, reverse=True)}
+        resolved = model.with_name("resolved.json")
+        durable.write(resolved, json.dumps(sharing(json.loads(model.read_text()), ids)).encode())
+        try:
+            lines = self._run(resolved, argv, RENDER).splitlines()
+        finally:
+            resolved.unlink()
         return dict(line.split() for line in lines if line.strip())
 
-    def _run(self, argv: Sequence[str], timeout: float, *, on_line: Line | None = None) -> str:
+    def _run(
+        self, model: Path, argv: Sequence[str], timeout: float, *, on_line: Line | None = None
+    ) -> str:
         # A model holds only the services that were active when it was rendered: all are meant.
-        argv = ["-p", self.project, "--profile", "*", *argv]
-        return compose_command.run(argv, Path("/"), timeout, mark=self.mark, on_line=on_line)
+        argv = ["-p", self.project, "--profile", "*", "-f", str(model), *argv]
+        kept = json.loads(model.read_text()).get(VARIABLES) or {}
+        variables = {name: value.replace("$$", "$") for name, value in kept.items()}
+        return compose_command.run(
+            argv, Path("/"), timeout, mark=self.mark, on_line=on_line, variables=variables
+        )
+
+
+def _name(container: Container) -> str:
+    return container.name
 
 
 def render(
@@ -95,7 +121,33 @@ def render(
     is valid input again. Raises GuardError with Compose's own words.
     """
     argv = _source(directory, compose_files, env_file, project)
-    return _config([*argv, "config", "--format", "json"], directory, mark)
+    model = _config([*argv, "config", "--format", "json"], directory, mark)
+    _keep_variables(model, directory, env_file)
+    return model
+
+
+def _keep_variables(model: Model, directory: Path, env_file: Path | None) -> None:
+    """Put the values that secrets and configs take from variables into the model.
+
+    Compose looks such a variable up only at `up`, where nothing of the env file is
+    there any more. It gets a name of ours, so that no Compose file can set what
+    steers Compose itself, such as DOCKER_HOST.
+    """
+    sources = [one for kind in KINDS for one in (model.get(kind) or {}).values()]
+    sources = [one for one in sources if one.get("environment")]
+    values: dict[str, str] = {}
+    for name in sorted({one["environment"] for one in sources}):
+        value = _variable(name, directory, env_file)
+        if value is None:
+            raise GuardError(
+                f"The variable {name}, which a secret or config is taken from, is not set.",
+                remedy=f"Set {name} in {env_file or directory / '.env'}.",
+            )
+        values[OURS + name] = value.replace("$", "$$")
+    for one in sources:
+        one["environment"] = OURS + one["environment"]
+    if values:
+        model[VARIABLES] = values
 
 
 def by_hand(app: App, project: str) -> str:
@@ -111,30 +163,34 @@ def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
 
     Compose is asked itself: quotes, escapes and references in such files have
     rules of their own, and a naive reader gets another password. `scratch` is a
-    folder for a file that holds only the variable's name.
+    folder without an `.env`.
     """
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return _variable(name, scratch, env_file)
+
+
+def _variable(name: str, directory: Path, env_file: Path | None) -> str | None:
     if not re.match(r"^[A-Za-z_][A-Za-z0-9_]*$", name):
-        raise GuardError(f"{name!r} is not a variable's name.", remedy="Mend data.mongodb.")
+        raise GuardError(f"{name!r} is not a variable's name.", remedy="Mend what names it.")
     texts = [f"${{{name}-}}", f"${{{name}+set}}"]
-    value, is_set = interpolated(texts, scratch, env_file, scratch)
+    value, is_set = interpolated(texts, directory, env_file)
     return value if is_set else None
 
 
-def interpolated(
-    texts: Sequence[str], directory: Path, env_file: Path | None, scratch: Path
-) -> list[str]:
+def interpolated(texts: Sequence[str], directory: Path, env_file: Path | None) -> list[str]:
     """Return texts as Compose reads them in a file of this project directory.
 
-    `scratch` is a folder for a file that holds the texts. Raises GuardError.
+    Raises GuardError.
     """
-    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    question = scratch / "question.json"
     values = {f"_{number}": text for number, text in enumerate(texts)}
     asked = {"name": "question", "services": {"x": {"image": "x", "environment": values}}}
-    durable.write(question, json.dumps(asked).encode())
-    argv = ["--project-directory", str(directory), "-f", str(question)]
+    argv = ["--project-directory", str(directory)]
     argv += ["--env-file", str(env_file)] if env_file else []
-    answer = _config([*argv, "config", "--format", "json"], scratch, None)
+    with tempfile.TemporaryDirectory() as scratch:
+        question = Path(scratch) / "question.json"
+        question.write_text(json.dumps(asked))
+        argv += ["-f", str(question), "config", "--format", "json"]
+        answer = _config(argv, Path(scratch), None)
     read = answer["services"]["x"]["environment"]
     return [str(read[name]).replace("$$", "$") for name in values]
 

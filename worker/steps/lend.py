@@ -9,7 +9,6 @@ before the build. Variables in a path are replaced by Compose itself.
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,8 +92,7 @@ def _replaced(texts: set[str], directory: Path, env_file: Path | None) -> set[st
     if not asked:
         return texts
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            return texts | set(compose.interpolated(asked, directory, env_file, Path(scratch)))
+        return texts | set(compose.interpolated(asked, directory, env_file))
     except GuardError:  # the rendering will say what is wrong, if the file is Compose's at all
         return texts
 

@@ -33,12 +33,12 @@ def release(
         return stored
     wrong: list[str] = []
     if stored:
-        wrong = differences(_hashes(stored, attempt), containers)
+        wrong = differences(_hashes(stored, attempt, containers), containers)
         if not wrong:
             return _with_images_of(attempt, stored, containers)
     rendered, why_not = _rendered(attempt, project, head)
     if rendered:
-        differing = differences(_hashes(rendered, attempt), containers)
+        differing = differences(_hashes(rendered, attempt, containers), containers)
         if not differing:
             return _with_images_of(attempt, rendered, containers)
         why_not = "; ".join(differing)
@@ -99,9 +99,9 @@ def _rendered(attempt: Attempt, project: str, head: Head) -> tuple[Release | Non
     return Release(folder.name, head.revision, project, folder, {}), ""
 
 
-def _hashes(candidate: Release, attempt: Attempt) -> Hashes:
+def _hashes(candidate: Release, attempt: Attempt, containers: list[Container]) -> Hashes:
     return compose.Compose(candidate.project, mark=attempt.id).hashes(
-        candidate.model_path, attempt.app.checkout
+        candidate.model_path, attempt.app.checkout, containers
     )
 
 

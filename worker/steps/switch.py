@@ -15,7 +15,7 @@ from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
-from worker.release import Release, policy_of
+from worker.release import Release, given_files, policy_of, put_inside
 from worker.steps import quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.mounts import sources
@@ -115,8 +115,10 @@ def _remove_first(attempt: Attempt) -> Facts:
 
 def _up(attempt: Attempt, target: Release) -> None:
     model, directory = target.model_path, attempt.app.checkout
-    if stale := _stale(attempt, target):
-        attempt.compose.up(model, directory, stale, recreate=True, on_line=attempt.say)
+    if stale := sorted(_stale(attempt, target) | _with_other_contents(attempt, target)):
+        attempt.compose.up(
+            model, directory, stale, start=False, recreate=True, on_line=attempt.say
+        )  # only made: who starts when is for the whole `up` to decide
     asleep = _asleep(attempt) if attempt.going_back else set()
     if asleep:
         awake = sorted(set(target.images) - asleep)
@@ -136,18 +138,30 @@ def _asleep(attempt: Attempt) -> set[str]:
     return {one.service for one in before} - awake
 
 
-def _stale(attempt: Attempt, target: Release) -> list[str]:
+def _stale(attempt: Attempt, target: Release) -> set[str]:
     """Return running services that mount a tracked file which was replaced.
 
     A single-file bind holds on to the old inode for as long as the container
     runs; Compose sees no difference (measured).
     """
     if not attempt.checkout.kept(attempt.id):
-        return []  # the checkout never moved
+        return set()  # the checkout never moved
     changed = {str(attempt.app.checkout / path) for path in attempt.fact("pull", "changed", ())}
     running = {one.service for one in attempt.containers if one.running}
-    mounted = sources(target.model()).items()
-    return sorted(running & {service for (service, _), source in mounted if source in changed})
+    mounted = [(service, source) for (service, _), source in sources(target.model()).items()]
+    mounted += given_files(target.model())
+    return running & {service for service, source in mounted if source in changed}
+
+
+def _with_other_contents(attempt: Attempt, target: Release) -> set[str]:
+    """Return services whose containers hold a config or secret that is another now."""
+    left = attempt.new_release() if attempt.going_back else attempt.old_release()
+    if left is None:
+        return set()
+    then, now = put_inside(left.model()), put_inside(target.model())
+    noted = {one.id for one in attempt.before}
+    theirs = {one.service for one in attempt.containers if (one.id in noted) != attempt.going_back}
+    return theirs & {service for service in now if now[service] != then.get(service)}
 
 
 def _wrong(attempt: Attempt, target: Release) -> list[str]:
