@@ -5,28 +5,24 @@ that remove volumes, and answers no question.
 """
 
 import json
-import re
 import shlex
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from worker import durable
 from worker.adapters import compose_command
+from worker.adapters.compose_question import RENDER, Model, config, interpolated, variable
 from worker.adapters.containers import Container
 from worker.adapters.process import Line
 from worker.config import App
-from worker.errors import CommandError, GuardError
+from worker.errors import GuardError
 from worker.release import KINDS, VARIABLES, sharing
 
-RENDER = 60.0  # seconds
 UP = 900.0  # seconds; includes the grace that containers are given to stop
 BUILD = 7_200.0  # seconds
 PULL = 3_600.0  # seconds
 
-Model = dict[str, Any]
 OURS = "SHEETANCHOR_OF_"
 
 
@@ -121,7 +117,7 @@ def render(
     is valid input again. Raises GuardError with Compose's own words.
     """
     argv = _source(directory, compose_files, env_file, project)
-    model = _config([*argv, "config", "--format", "json"], directory, mark)
+    model = config([*argv, "config", "--format", "json"], directory, mark)
     _keep_variables(model, directory, env_file)
     return model
 
@@ -137,7 +133,7 @@ def _keep_variables(model: Model, directory: Path, env_file: Path | None) -> Non
     sources = [one for one in sources if one.get("environment")]
     values: dict[str, str] = {}
     for name in sorted({one["environment"] for one in sources}):
-        value = _variable(name, directory, env_file)
+        value = variable(name, directory, env_file)
         if value is None:
             raise GuardError(
                 f"The variable {name}, which a secret or config is taken from, is not set.",
@@ -166,47 +162,19 @@ def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
     folder without an `.env`.
     """
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return _variable(name, scratch, env_file)
+    return variable(name, scratch, env_file)
 
 
-def _variable(name: str, directory: Path, env_file: Path | None) -> str | None:
-    if not re.match(r"^[A-Za-z_][A-Za-z0-9_]*$", name):
-        raise GuardError(f"{name!r} is not a variable's name.", remedy="Mend what names it.")
-    texts = [f"${{{name}-}}", f"${{{name}+set}}"]
-    value, is_set = interpolated(texts, directory, env_file)
-    return value if is_set else None
-
-
-def interpolated(texts: Sequence[str], directory: Path, env_file: Path | None) -> list[str]:
-    """Return texts as Compose reads them in a file of this project directory.
-
-    Raises GuardError.
-    """
-    values = {f"_{number}": text for number, text in enumerate(texts)}
-    asked = {"name": "question", "services": {"x": {"image": "x", "environment": values}}}
-    argv = ["--project-directory", str(directory)]
-    argv += ["--env-file", str(env_file)] if env_file else []
-    with tempfile.TemporaryDirectory() as scratch:
-        question = Path(scratch) / "question.json"
-        question.write_text(json.dumps(asked))
-        argv += ["-f", str(question), "config", "--format", "json"]
-        answer = _config(argv, Path(scratch), None)
-    read = answer["services"]["x"]["environment"]
-    return [str(read[name]).replace("$$", "$") for name in values]
-
-
-def env_files(
-    directory: Path, compose_files: Sequence[str], env_file: Path | None, scratch: Path
-) -> list[str]:
+def env_files(directory: Path, compose_files: Sequence[str], env_file: Path | None) -> list[str]:
     """Return the paths of the env files that any service names. Raises GuardError.
 
     Rendered as a whole, a model shows their values only.
     """
     argv = ["--profile", "*", *_source(directory, compose_files, env_file, None)]
-    model = _config([*argv, "config", "--no-interpolate", "--format", "json"], directory, None)
+    model = config([*argv, "config", "--no-interpolate", "--format", "json"], directory, None)
     services = (model.get("services") or {}).values()
     named = [one["path"] for service in services for one in service.get("env_file") or ()]
-    return interpolated(named, directory, env_file, scratch) if named else []
+    return interpolated(named, directory, env_file) if named else []
 
 
 def _source(
@@ -227,28 +195,3 @@ def _source(
         )
     argv += ["--env-file", str(env_file)] if env_file else []
     return argv + (["-p", project] if project else [])
-
-
-def _config(argv: Sequence[str], directory: Path, mark: str | None) -> Model:
-    """Return the model of the files in a folder; say in Compose's words what it refuses."""
-    try:
-        return _model(compose_command.run(argv, directory, RENDER, mark=mark))
-    except CommandError as error:
-        said = error.tail.replace(f"{directory}/", "").strip()
-        if "failed to read" in said:  # of an env file Compose quotes the line, secret and all
-            without_it = said.partition('"')[0].strip()
-            raise GuardError(
-                f"Compose could not read an env file: {without_it}.", remedy="Mend that line."
-            ) from None
-        raise GuardError(
-            f"Compose could not read the Compose files: {said or error.message}",
-            remedy="Mend them and push; `docker compose config` shows what Compose reads.",
-        ) from error
-
-
-def _model(text: str) -> Model:
-    try:
-        model: Model = json.loads(text)
-    except ValueError as error:
-        raise CommandError(["docker-compose", "config"], "printed no JSON", text[-500:]) from error
-    return model

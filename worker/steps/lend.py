@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker.adapters import compose
+from worker.adapters import compose_question
 from worker.errors import GuardError
 
 LARGEST = 1024 * 1024  # bytes; an env file is smaller
@@ -92,7 +92,7 @@ def _replaced(texts: set[str], directory: Path, env_file: Path | None) -> set[st
     if not asked:
         return texts
     try:
-        return texts | set(compose.interpolated(asked, directory, env_file))
+        return texts | set(compose_question.interpolated(asked, directory, env_file))
     except GuardError:  # the rendering will say what is wrong, if the file is Compose's at all
         return texts
 

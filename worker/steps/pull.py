@@ -13,7 +13,7 @@ from typing import Any
 
 from worker import durable
 from worker.adapters import compose, disk
-from worker.adapters.compose import Model
+from worker.adapters.compose_question import Model
 from worker.release import image_names
 from worker.steps import (
     addresses,
