@@ -9,28 +9,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from worker import sharing
-
-BRANCH = re.compile(r"^(?!-)(?!.*\.\.)(?!.*//)[A-Za-z0-9._/-]+(?<!/)(?<!\.lock)$")
-REPOSITORY = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+$")
-APP_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
-PLACE = re.compile(r"^[A-Za-z0-9._-]+:/.+$")
-LISTEN = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$")
-
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-
-
-def _below_the_checkout(paths: tuple[str, ...]) -> tuple[str, ...]:
-    for path in paths:
-        parts = Path(path).parts
-        if not parts or Path(path).is_absolute() or ".." in parts or parts[0] == ".git":
-            raise ValueError(f"{path!r} should be a path below the checkout")
-    return paths
-
-
-Inside = Annotated[tuple[str, ...], AfterValidator(_below_the_checkout)]
+from worker.formats import APP_NAME, BRANCH, LISTEN, REPOSITORY, Inside, Places, Seconds
 
 
 class Section(BaseModel):
@@ -75,15 +57,7 @@ class Data(Section):
     databases: tuple[str, ...] = ()
     mongodb_admin_file: Path | None = None
     uploads: Inside = ()
-    not_covered: tuple[str, ...] = ()
-
-    @field_validator("not_covered")
-    @classmethod
-    def _service_and_place(cls, places: tuple[str, ...]) -> tuple[str, ...]:
-        for place in places:
-            if not PLACE.fullmatch(place):
-                raise ValueError(f"{place!r} should be SERVICE:/PATH/IN/THE/CONTAINER")
-        return tuple(place.rstrip("/") for place in places)
+    not_covered: Places = ()
 
 
 class Backup(Section):

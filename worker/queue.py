@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 
-from worker.config import APP_NAME
 from worker.deployment import ID
 from worker.errors import UnavailableError, UsageError
+from worker.formats import APP_NAME
 
 RUN_APP = "worker.jobs.run_app"  # by name: the web never imports what the worker does
 NO_LIMIT = -1  # steps have limits of their own; RQ's would cut a way back short
