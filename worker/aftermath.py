@@ -9,7 +9,7 @@ import shutil
 from typing import Any
 
 from worker.adapters.engine import Engine
-from worker.backups import catalogue, retention
+from worker.backups import catalogue, retention, seen
 from worker.clock import Clock
 from worker.config import App
 from worker.decisions import Decisions
@@ -29,17 +29,18 @@ def tidy(app: App, state: State, engine: Engine, clock: Clock) -> None:
         shutil.rmtree(work)
     running = Decisions(state.decisions).read()["running"] or {}
     needed = {running.get("release"), running.get("previous_release")} - {None}
-    _backups(app, clock, needed)
+    _backups(app, state, clock, needed)
     _releases(app, state, engine, needed)
 
 
-def _backups(app: App, clock: Clock, needed: set[Any]) -> None:
+def _backups(app: App, state: State, clock: Clock, needed: set[Any]) -> None:
     catalogue.clean_partial(app.backup_dir, app.name)
     there = catalogue.backups(app.backup_dir, app.name)
     held = {one.id for one in there if one.deployment in needed}
     keep, days = app.backup.keep, app.backup.keep_safety
     removable = retention.expired(there, keep, days, clock.now(), held)
-    retention.prune(app.backup_dir, app.name, removable)
+    removed = retention.prune(app.backup_dir, app.name, removable)
+    seen.look(state.seen_backups, app, {one.id for one in there}, removed)
 
 
 def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:

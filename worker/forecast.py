@@ -57,6 +57,8 @@ def _known(attempt: Attempt) -> Forecast:
     names = ("revision", "previous_revision", "message", "author")
     found = {name: attempt.fact("preflight", name) for name in names}
     changed = attempt.fact("pull", "changed", [])
+    steps = ("preflight", "pull")
+    found["warnings"] = [one for step in steps for one in attempt.fact(step, "new_warnings", [])]
     return {**found, "files_changed": len(changed), "files": changed[:FILES]} | _outage(attempt)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from worker import aftermath, configfile, lock, logs, operations, recovery
 from worker.adapters import process
 from worker.adapters.engine import Engine
-from worker.backups import catalogue
+from worker.backups import catalogue, seen
 from worker.backups.catalogue import Backup
 from worker.backups.make import make
 from worker.clock import Clock, SystemClock
@@ -87,6 +87,8 @@ class Runner:
         log.info("deployment.started", extra={"app": self.app.name, "deployment": deployment.id})
         status = self._pipeline(journal, deployment).run()
         self._told(deployment.id, status)
+        if any((one["step"], one["event"]) == ("preflight", "done") for one in journal.records()):
+            seen.told(self.state.seen_backups, self.app)  # in its warnings
         self._tidy()
         return status
 

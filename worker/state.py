@@ -53,6 +53,11 @@ class State:
         return self.home / "cancels"
 
     @property
+    def seen_backups(self) -> Path:
+        """Which backups there were at the last look."""
+        return self.home / "seen_backups.json"
+
+    @property
     def journals(self) -> Path:
         """One journal a deployment."""
         return self.home / "journal"

@@ -64,9 +64,12 @@ def _attempt(runner: Runner, revision: str | None, options: dict[str, Any]) -> A
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    shown = {key: value for key, value in found.items() if key not in ("services", "files")}
+    shown = {
+        key: value for key, value in found.items() if key not in ("services", "files", "warnings")
+    }
     for key in ("revision", "previous_revision"):
         shown[key] = text.revision(found.get(key))
     services = {key: ", ".join(names) for key, names in found.get("services", {}).items()}
     named = {key.replace("_", " "): value for key, value in (shown | services).items()}
-    return output.fields(named) + [f"  {name}" for name in found.get("files", [])]
+    files = [f"  {name}" for name in found.get("files", [])]
+    return output.fields(named) + files + [f"warning: {one}" for one in found.get("warnings", [])]

@@ -9,7 +9,7 @@ import re
 from worker import decisions as rules
 from worker.adapters import compose, disk
 from worker.adapters.containers import Container
-from worker.backups import catalogue
+from worker.backups import catalogue, cleaners, seen
 from worker.backups.verify import verify
 from worker.errors import CommandError, GuardError, UsageError
 from worker.release import Release
@@ -56,6 +56,7 @@ def run(attempt: Attempt) -> Facts:
         "old_release": old.id if old else None,
         "unstable": _unstable(attempt, containers),
         "restore_from": _restore_from(attempt),
+        "new_warnings": _about_backups(attempt),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
 
@@ -151,6 +152,15 @@ def _databases_can_be_restored(attempt: Attempt) -> None:
     mongo.refuse_unsupported()
     mongo.check_restorable()
     neighbours.judge_database(attempt)
+
+
+def _about_backups(attempt: Attempt) -> list[str]:
+    """Return who else may remove backups, and which have gone since the last look."""
+    app = attempt.app
+    gone = seen.vanished(attempt.state.seen_backups, app)
+    told = f"vanished from {app.backup_dir}, and sheetanchor did not remove"
+    lost = [f"Backups {told} them: {', '.join(gone)}."] if gone else []
+    return [*cleaners.found(app), *lost]
 
 
 def _room(attempt: Attempt) -> None:

@@ -18,6 +18,7 @@ from worker.release import image_names
 from worker.steps import (
     addresses,
     build_files,
+    context,
     covered,
     drift,
     env_files,
@@ -56,6 +57,7 @@ def run(attempt: Attempt) -> Facts:
         "changed": sorted(changed),
         "stay": stay,
         **_own_commits(attempt, head, revision),
+        "new_warnings": context.warnings(attempt, rendered),
         "tags": {name: attempt.engine.image_id(name) for name in names},
     }
 
