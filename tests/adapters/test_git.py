@@ -164,6 +164,21 @@ def test_git_runs_as_the_owner_of_the_checkout(checkout, clones):
     assert (checkout.directory / "new" / "y").stat().st_uid == 12345
 
 
+def test_git_that_cannot_tell_is_not_taken_for_nothing_kept(checkout, tmp_path, monkeypatch):
+    """The way back would leave the checkout at the new revision, and call that well."""
+    kept = checkout.local_changes("d1", without=[])
+    assert (checkout.kept("d1"), checkout.kept("d")) == (kept, None)
+    broken = tmp_path / "bin" / "git"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 128\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(broken.parent), prepend=os.pathsep)
+
+    for ask in (checkout.kept, checkout.keep_branch, checkout.put_branch_back):
+        with pytest.raises(CommandError, match="exited 128"):
+            ask("d1")
+
+
 def test_nothing_is_removed_through_a_symbolic_link(checkout, tmp_path):
     old, new = checkout.head(), checkout.fetch()
     outside = tmp_path / "outside"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from worker.adapters.git_repository import WHO, Head, Repository, excluded
-from worker.errors import CommandError, StepError
+from worker.errors import StepError
 
 __all__ = ["Checkout", "Head"]
 
@@ -39,18 +39,16 @@ class Checkout(Repository):
     def keep_branch(self, deployment: str) -> None:
         """Keep where the branch points, if it is not where HEAD is; once."""
         mine, kept = f"refs/heads/{self.branch}", f"refs/sheetanchor/{deployment}-branch"
-        try:
-            if self.head().ref != mine and not self.has_ref(kept):
-                self.run(["update-ref", kept, self.revision(mine)])
-        except CommandError:
-            return  # there is no such branch yet
+        there = self.ref(mine)  # a branch without a commit is none yet
+        if there and self.head().ref != mine and not self.ref(kept):
+            self.run(["update-ref", kept, there])
 
     def put_branch_back(self, deployment: str) -> None:
         """Point the branch to where `keep_branch` found it, if it did."""
-        kept = f"refs/sheetanchor/{deployment}-branch"
-        if self.has_ref(kept):
+        kept = self.ref(f"refs/sheetanchor/{deployment}-branch")
+        if kept:
             with self.locks.ours():
-                self.run(["update-ref", f"refs/heads/{self.branch}", self.revision(kept)])
+                self.run(["update-ref", f"refs/heads/{self.branch}", kept])
 
     def move(self, before: str, after: str, head: Head, *, without: Sequence[str]) -> list[str]:
         """Make the work tree `after`, coming from `before`; then HEAD and index `head`.

@@ -151,19 +151,26 @@ class Repository(GitCommand):
         found = zip(fields[::3], fields[2::3], strict=True)
         return [path for path, value in found if value == "lfs"]
 
-    def kept(self, deployment: str) -> str | None:
-        """Return the commit that `local_changes` made for a deployment, if it did."""
-        try:
-            return self.revision(f"refs/sheetanchor/{deployment}")
-        except CommandError:
-            return None
-
     def has_ref(self, name: str) -> bool:
-        """Return whether a ref exists."""
+        """Return whether a revision, or what a name means, is in this clone."""
         try:
             return bool(self.revision(name))
         except CommandError:
             return False
+
+    def kept(self, deployment: str) -> str | None:
+        """Return the commit that `local_changes` made for a deployment, if it did."""
+        return self.ref(f"refs/sheetanchor/{deployment}")
+
+    def ref(self, name: str) -> str | None:
+        """Return what a full ref points to; None when there is none.
+
+        Raises CommandError when Git cannot tell: "none" would leave a person's work
+        where the way back does not look.
+        """
+        argv = ["for-each-ref", "--format=%(refname) %(objectname)", name]
+        found = dict(line.split(" ") for line in self.run(argv).splitlines())
+        return found.get(name)
 
 
 def excluded(paths: Iterable[str]) -> list[str]:

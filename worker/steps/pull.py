@@ -67,7 +67,7 @@ def _own_commits(attempt: Attempt, head: str, revision: str) -> Facts:
     ran = (attempt.decisions.read()["running"] or {}).get("revision")
     known = [one for one in (revision, ran) if one]
     checkout, branch = attempt.checkout, f"refs/heads/{attempt.app.branch}"
-    aside = checkout.own_commits(branch, [*known, head]) if checkout.has_ref(branch) else []
+    aside = checkout.own_commits(branch, [*known, head]) if checkout.ref(branch) else []
     return {"own_commits": checkout.own_commits(head, known), "branch_commits": aside}
 
 
