@@ -42,7 +42,7 @@ statedir = "/x"
 repository = "acme"
 checkout = "srv/shop"
 branch = "--upload-pack=touch /tmp/x"
-reconcile = 5
+reconcile = -1
 [apps.shop.gate]
 paths = ["../other"]
 skip_words = [" "]
@@ -66,7 +66,7 @@ notcovered = []
         "apps.shop.checkout: should be an absolute path",
         "apps.shop.branch: should be a branch",
         "apps.shop.webhook_secret_file: is missing",
-        "apps.shop.reconcile: is not supported yet",
+        "apps.shop.reconcile: input should be greater than or equal to 0",
         "apps.shop.gate.paths: '../other' should be a path or pattern inside the repository",
         "apps.shop.gate.skip_words: a blank word would stand in every message",
         "apps.shop.gate.require_ci: is not supported yet",

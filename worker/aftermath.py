@@ -4,6 +4,7 @@ Everything here can be left out, or run twice, and no deployment depends on it.
 It never touches what the running or the previous release needs.
 """
 
+import json
 import logging
 import shutil
 from typing import Any
@@ -83,5 +84,16 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "running": {key: running.get(key) for key in ("release", "revision", "since", "by")},
         "head": decided["head"],
         "hold": decided["hold"],
+        "put_off": decided["put_off"],
+        "remote": _remote(state),
         "last_verified_backup": verified[0] if verified else None,
     }
+
+
+def _remote(state: State) -> dict[str, Any] | None:
+    """Return since when the remote does not answer and why, or None."""
+    try:
+        note: dict[str, Any] = json.loads(state.remote.read_text())
+    except FileNotFoundError:
+        return None
+    return note

@@ -131,6 +131,7 @@ class App(Section):
     build_files: Inside = ()
     pull_images: bool = False
     project: str | None = None
+    reconcile: Annotated[int, Field(ge=0, le=10_080)] = 5  # minutes
     data: Data = Data()
     backup: Backup = Backup()
     health: Health = Health()

@@ -25,7 +25,6 @@ LATER = {
     "server.public_url",
     "notify",
     "github",
-    "apps.*.reconcile",
     "apps.*.gate.require_ci",
     *(f"apps.*.backup.{key}" for key in ("schedule", "drill", "offsite", "ping_url")),
 }

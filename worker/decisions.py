@@ -4,19 +4,28 @@ One fsynced file an app, beside its journals; Redis shows copies only. A
 *decision* is about one observed move of the branch head. While the head stays
 where it is, a decided head is not tried again by push, redelivery or reconcile;
 when it moves, also back to an older revision, the new one is undecided.
+
+A failure of the surroundings (remote, Docker, MongoDB, Redis, space, the death
+of our own process) is no decision. The head is *put off*: tried again after a
+pause that doubles, and that a restart does not shorten. The danger is a
+revision that kills whoever deploys it: after three more tries it is decided.
 """
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from worker import durable
+from worker.clock import parse, rfc3339
 from worker.deployment import Deployment, Status
 from worker.errors import HeldError, SkippedError
 
 PERSONS = ("api", "cli")  # triggers that are a person's
 UNTIL_ENDED = ("frozen", "inconsistent")  # holds that only a person ends
+LONGEST_PAUSE = timedelta(minutes=60)
+TRIES_AFTER_A_DEATH = 3
 
 # What one of these says of a head was decided; the surroundings' failures are not.
 DECISIVE = (Status.SUCCEEDED, Status.FAILED, Status.ROLLED_BACK, Status.SKIPPED, Status.CANCELLED)
@@ -29,8 +38,9 @@ class Decisions:
     path: Path
 
     def read(self) -> dict[str, Any]:
-        """Return `running`, `head`, `hold` and the last `ended` hold, each a dict or None."""
-        empty: dict[str, Any] = dict.fromkeys(("running", "head", "hold", "ended"))
+        """Return `running`, `head`, `hold`, the last `ended` hold and `put_off`: dicts or None."""
+        keys = ("running", "head", "hold", "ended", "put_off")
+        empty: dict[str, Any] = dict.fromkeys(keys)
         try:
             stored: dict[str, Any] = json.loads(self.path.read_text())
         except FileNotFoundError:
@@ -54,10 +64,48 @@ class Decisions:
         if left != hold:
             self.write(hold=left, ended={"hold": hold, "by": by, "at": at})
 
-    def decide(self, head: str, status: str, deployment: str, at: str, reason: str | None) -> None:
-        """Record what became of the branch's head."""
+    def decide(
+        self, head: str, status: str, deployment: str | None, at: str, reason: str | None
+    ) -> None:
+        """Record what became of the branch's head; holds until a newer one end with it."""
         entry = {"revision": head, "decision": status, "deployment": deployment}
-        self.write(head={**entry, "at": at, "reason": reason})
+        hold = _outlived(self.read()["hold"], head)
+        self.write(head={**entry, "at": at, "reason": reason}, hold=hold, put_off=None)
+
+    def postpone(
+        self, head: str | None, deployment: str, at: datetime, reason: str, *, died: bool
+    ) -> bool:
+        """Have the head tried again later; return False when it died too often for that.
+
+        `head` is None when the remote did not even say it. A newer head begins anew.
+        """
+        last = self.read()["put_off"] or {}
+        if head and last.get("revision") not in (head, None):
+            last = {}
+        failures, deaths = last.get("failures", 0) + 1, last.get("deaths", 0) + died
+        if deaths > TRIES_AFTER_A_DEATH:
+            return False
+        entry = {"revision": head or last.get("revision"), "failures": failures, "deaths": deaths}
+        until = rfc3339(at + pause(failures))
+        about = {"deployment": deployment, "at": rfc3339(at), "reason": reason}
+        self.write(put_off={**entry, "until": until, **about})
+        return True
+
+
+def pause(failures: int) -> timedelta:
+    """Return how long to wait after so many failures in a row: 1, 2, 4 … 60 minutes."""
+    return min(timedelta(minutes=2 ** min(failures - 1, 10)), LONGEST_PAUSE)
+
+
+def is_put_off(decisions: dict[str, Any], head: str | None, now: datetime) -> bool:
+    """Return whether the head's next try is still to come.
+
+    A time further away than the longest pause is a clock's that was set back.
+    """
+    entry = decisions["put_off"]
+    if entry is None or (head and entry["revision"] not in (head, None)):
+        return False
+    return timedelta(0) < parse(entry["until"]) - now <= LONGEST_PAUSE
 
 
 def in_turn(
@@ -74,7 +122,7 @@ def in_turn(
     return (left[0] if left else None), [(one, automatic[-1]) for one in old]
 
 
-def judge(decisions: dict[str, Any], deployment: Deployment, head: str, revision: str) -> None:
+def judge(decisions: dict[str, Any], deployment: Deployment, head: str) -> None:
     """Return if the deployment may go on now.
 
     Raises SkippedError for an automatic one that has nothing to do, HeldError
@@ -87,17 +135,34 @@ def judge(decisions: dict[str, Any], deployment: Deployment, head: str, revision
         raise HeldError(_held(hold), remedy=_ending(hold, deployment.app))
     if deployment.trigger in PERSONS:
         return
-    if hold and hold["head"] == head:
+    if hold and _holds(hold, deployment, head):
         raise SkippedError(_held(hold), remedy="Push a newer revision, or deploy with --force.")
-    running = decisions["running"]
-    if running and running["revision"] == revision:
-        raise SkippedError(f"Revision {revision[:12]} runs already.", remedy="Nothing is to do.")
     decided = decisions["head"]
     if decided and decided["revision"] == head:
         raise SkippedError(
-            f"Head {head[:12]} was decided by {decided['deployment']}: {decided['decision']}.",
+            f"Head {head[:12]} was decided by {decided['deployment'] or 'a look at the remote'}:"
+            f" {decided['decision']}.",
             remedy="Push a newer revision, or deploy with --force.",
         )
+
+
+def runs(decisions: dict[str, Any], deployment: Deployment, revision: str) -> bool:
+    """Return whether an automatic deployment would bring what was deployed last.
+
+    Of the record alone: who can should ask Docker, too, whether that still runs.
+    """
+    running = decisions["running"]
+    asked = deployment.trigger in PERSONS or deployment.options.get("force")
+    return not asked and bool(running) and running["revision"] == revision
+
+
+def _holds(hold: dict[str, Any], deployment: Deployment, head: str) -> bool:
+    """Whether a hold until a newer head is about this one.
+
+    One whose head was not known when it began is about whatever reconcile finds;
+    a push is news.
+    """
+    return hold["head"] == head or (hold["head"] is None and deployment.trigger == "reconcile")
 
 
 def _laid(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +180,16 @@ def _laid(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     if new["kind"] == "inconsistent":
         return {**new, "under": freeze}
     return {**freeze, "under": new}
+
+
+def _outlived(hold: dict[str, Any] | None, head: str) -> dict[str, Any] | None:
+    """Return what is left of the holds once this head was decided: `until a newer one` is over."""
+    if hold is None:
+        return None
+    under = _outlived(hold.get("under"), head)
+    if hold["kind"] not in UNTIL_ENDED and hold["head"] not in (head, None):
+        return under
+    return {**hold, "under": under} if "under" in hold else hold
 
 
 def _without(hold: dict[str, Any] | None, kinds: tuple[str, ...]) -> dict[str, Any] | None:

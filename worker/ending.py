@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.clock import parse, rfc3339
-from worker.decisions import DECISIVE
+from worker.decisions import DECISIVE, PERSONS, TRIES_AFTER_A_DEATH
 from worker.deployment import Status
 from worker.journal import Record
 from worker.release import Release
@@ -63,16 +63,40 @@ def _ends(attempt: Attempt) -> tuple[str, ...]:
 
 
 def decide(attempt: Attempt, status: Status, reason: str | None) -> None:
-    """Record what became of the branch's head, if this deployment was about it.
-
-    Not for what a dead process left: the head is tried again, unless a person cancelled it.
-    """
-    head = attempt.fact("preflight", "branch_head")
-    own = attempt.deployment.kind == "deploy" and attempt.fact("preflight", "revision") == head
-    ours = status == Status.CANCELLED or not attempt.inherited
-    if head and own and status in DECISIVE and ours:
+    """Record what became of the branch's head, if this deployment was about it."""
+    head = _head(attempt)
+    if head and status in DECISIVE and _is_about_the_head(attempt):
         now = rfc3339(attempt.clock.now())
         attempt.decisions.decide(head, str(status), attempt.id, now, reason)
+
+
+def try_again(attempt: Attempt, reason: str) -> None:
+    """Put the branch's head off: the surroundings failed. Decide it if it killed us too often."""
+    if not _is_about_the_head(attempt):
+        return
+    head, now = _head(attempt), attempt.clock.now()
+    died = attempt.inherited
+    if attempt.decisions.postpone(head, attempt.id, now, reason, died=died) or head is None:
+        return
+    why = f"It was tried {TRIES_AFTER_A_DEATH + 1} times, and each time the process died. {reason}"
+    attempt.decisions.decide(head, str(Status.FAILED), attempt.id, rfc3339(now), why)
+
+
+def _head(attempt: Attempt) -> str | None:
+    """Return the head that was fetched, else the one that the push or reconcile saw."""
+    asked = attempt.deployment
+    seen = asked.requested_revision if asked.trigger not in PERSONS else None
+    found: str | None = attempt.fact("preflight", "branch_head") or seen
+    return found
+
+
+def _is_about_the_head(attempt: Attempt) -> bool:
+    """Whether it was to bring the branch's head: no pin, roll-back or restore."""
+    fetched, asked = attempt.fact("preflight", "branch_head"), attempt.deployment
+    if fetched is None:
+        wanted = asked.trigger in PERSONS and asked.requested_revision
+        return asked.kind == "deploy" and not wanted and bool(asked.options.get("pull", True))
+    return asked.kind == "deploy" and bool(attempt.fact("preflight", "revision") == fetched)
 
 
 def hold_inconsistent(attempt: Attempt, why: str) -> None:

@@ -6,6 +6,8 @@
   - HeldError              a person or a roll-back holds the app
   - NotFoundError          no such app, deployment, backup or release
   - UnavailableError       Redis, Docker, MongoDB or the remote did not answer
+    . FullError            a disk has no room for what must be written
+    . DiedError            the process that ran the deployment was killed
   - UsageError             the request cannot be carried out as it was made
     . EndedError           the deployment that it names has ended
   - StepError              a step did not reach its goal; the way back answers
@@ -56,6 +58,14 @@ class NotFoundError(SheetanchorError):
 
 class UnavailableError(SheetanchorError):
     """Something outside did not answer; trying again later can help."""
+
+
+class FullError(UnavailableError):
+    """A disk has no room for what must be written."""
+
+
+class DiedError(UnavailableError):
+    """The process that ran the deployment was killed, or its host stopped."""
 
 
 class UsageError(SheetanchorError):

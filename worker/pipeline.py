@@ -8,7 +8,7 @@ in one `end` record with one final status.
 from collections.abc import Callable
 from typing import Any
 
-from worker import ending, plan
+from worker import ending, plan, surroundings
 from worker.adapters import process
 from worker.clock import rfc3339
 from worker.deployment import Status
@@ -38,12 +38,15 @@ class Pipeline:
         self._attempt = attempt
         self._journal = journal
         self._watch = watch
+        self._blamed: tuple[BaseException, UnavailableError | None] | None = None
 
     def take_over(self) -> None:
         """Read the facts of a dead process from the journal."""
+        facts = self._attempt.facts
         for record in self._journal.records():
-            if record["event"] == "done":
-                self._attempt.facts[f"{record['phase']}.{record['step']}"] = dict(record["facts"])
+            step = f"{record['phase']}.{record['step']}"
+            if record["event"] == "done" or "branch_head" in record["facts"]:
+                facts[step] = dict(record["facts"])
 
     def run(self) -> Status:
         """Go forward to the commit, or back to where it was; return the final status."""
@@ -54,7 +57,7 @@ class Pipeline:
         except (SkippedError, HeldError) as error:
             if attempt.cancels.of(attempt.id):  # a hold alone would let it come back
                 return self.go_back(error)
-            return self._end(Status.SKIPPED, error=None, reason=str(error))
+            return self._end(Status.SKIPPED, error=None, reason=str(error), decisive=False)
         except KeyboardInterrupt:
             stopped = CancelledError("It was interrupted.", remedy="Deploy again.")
             return self.finish() if self._committed() else self.go_back(stopped)
@@ -80,10 +83,10 @@ class Pipeline:
 
     def go_back(self, cause: BaseException) -> Status:
         """Undo what had begun; every step is tried again if it can help."""
-        attempt, begun = self._attempt, self._begun()
+        attempt, begun = self._attempt, plan.begun(self._records("deploy"))
         if begun.isdisjoint(plan.FENCES) and (wish := attempt.cancels.of(attempt.id)):
             cause = wish.error()  # also when we died of it, or the remote hung meanwhile
-        error = self._error(cause)
+        error, blamed = self._error(cause), self._blame(cause)
         attempt.say(f"{error['step']} failed: {error['message']}")
         attempt.phase = "way_back"
         keep = attempt.app.rollback.data == "keep"
@@ -96,10 +99,10 @@ class Pipeline:
                 if name not in done:
                     self._patiently(name)
         except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
-            return self._inconsistent(error, str(failure))
-        surroundings = isinstance(cause, UnavailableError)  # of them nothing is decided
-        status = self._went_back(steps, cause)
-        return self._end(status, error=error, decisive=not surroundings)
+            return self._inconsistent(error, str(failure), decisive=blamed is None)
+        if blamed:
+            ending.try_again(attempt, error["message"])
+        return self._end(self._went_back(steps, cause), error=error, decisive=blamed is None)
 
     def finish(self) -> Status:
         """Note what runs now, then end: after the commit there is no way back."""
@@ -114,7 +117,9 @@ class Pipeline:
         try:
             found = STEPS[name](attempt)
         except BaseException as error:
-            self._record(phase, name, "failed", {"failure": self._error(error)["message"]})
+            theirs = {"surroundings": True} if phase == "deploy" and self._blame(error) else {}
+            failure = {"failure": self._error(error)["message"], **theirs}
+            self._record(phase, name, "failed", failure)
             raise
         attempt.facts[f"{phase}.{name}"] = found
         self._record(phase, name, "done", found)
@@ -139,6 +144,12 @@ class Pipeline:
                     self._patiently("switch")
             clock.sleep(PAUSE)
 
+    def _blame(self, error: BaseException) -> UnavailableError | None:
+        """Return what of the surroundings is to blame for an error; asked once for each."""
+        if self._blamed is None or self._blamed[0] is not error:
+            self._blamed = error, surroundings.to_blame(self._attempt, error)
+        return self._blamed[1]
+
     def _went_back(self, steps: tuple[str, ...], cause: BaseException) -> Status:
         if "switch" in steps:
             return Status.ROLLED_BACK
@@ -158,7 +169,7 @@ class Pipeline:
         attempt = self._attempt
         attempt.phase = "deploy"
         try:
-            self._wait_for_docker()
+            surroundings.wait_for_docker(attempt, PATIENCE, PAUSE)
             if target := attempt.new_release():
                 switch.confirm(attempt, target)
                 health.wait_until_stable(attempt, target)
@@ -169,21 +180,10 @@ class Pipeline:
         self._record("deploy", "commit", "done", {"new_warnings": [error["message"]]})
         return self.finish()
 
-    def _wait_for_docker(self) -> None:
-        clock = self._attempt.clock
-        deadline = clock.monotonic() + PATIENCE
-        while True:
-            try:
-                self._attempt.engine.version()
-            except UnavailableError:
-                if clock.monotonic() > deadline:
-                    raise
-                clock.sleep(PAUSE)
-            else:
-                return
-
-    def _inconsistent(self, error: dict[str, Any], why: str) -> Status:
+    def _inconsistent(self, error: dict[str, Any], why: str, *, decisive: bool = True) -> Status:
         attempt = self._attempt
+        if decisive:  # or the same head would come again once a person has mended the app
+            ending.decide(attempt, Status.FAILED, error["message"])
         both = {**error, "message": f"{error['message']} Then the way back failed: {why}"}
         app = attempt.app.name
         both["remedy"] = (
@@ -214,18 +214,17 @@ class Pipeline:
     def _error(self, cause: BaseException) -> dict[str, Any]:
         intents = [r["step"] for r in self._records("deploy") if r["event"] == "intent"]
         step = intents[-1] if intents else "accept"
+        redact, blamed = self._attempt.redact, self._blame(cause)
         if isinstance(cause, SheetanchorError):
-            redact = self._attempt.redact
-            message, remedy = redact(cause.message), redact(cause.remedy)
-            return {"step": step, "message": message, "remedy": remedy}
-        message = self._attempt.redact(f"{type(cause).__name__}: {cause}")
-        return {"step": step, "message": message, "remedy": "This is a fault of sheetanchor's."}
-
-    def _begun(self) -> set[str]:
-        """Return the steps that had begun, and `up` once new containers may have run."""
-        intents = [r for r in self._records("deploy") if r["event"] == "intent"]
-        up = {"up" for record in intents if record["facts"].get("up")}
-        return {record["step"] for record in intents} | up
+            message, remedy = cause.message, cause.remedy
+        else:
+            message, remedy = (
+                f"{type(cause).__name__}: {cause}",
+                "This is a fault of sheetanchor's.",
+            )
+        if blamed and blamed is not cause:
+            message, remedy = f"{message} {blamed.message}", blamed.remedy
+        return {"step": step, "message": redact(message), "remedy": redact(remedy)}
 
     def _records(self, phase: str) -> list[Record]:
         return [record for record in self._journal.records() if record["phase"] == phase]

@@ -29,6 +29,13 @@ def steps(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return plan
 
 
+def begun(records: Collection[Mapping[str, Any]]) -> set[str]:
+    """Return the steps that a deploy's records say had begun, and `up` once containers may run."""
+    intents = [record for record in records if record["event"] == "intent"]
+    up = {"up" for record in intents if record["facts"].get("up")}
+    return {record["step"] for record in intents} | up
+
+
 def way_back(kind: str, begun: Collection[str], *, keep_data: bool = False) -> tuple[str, ...]:
     """Return the steps that undo a deployment of which these steps had begun.
 

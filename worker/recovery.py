@@ -5,13 +5,13 @@ Then: nothing begun, forget it; committed, go forward; anything else, the way
 back. No half-done forward step is ever resumed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from worker.adapters import process
 from worker.clock import Clock
 from worker.deployment import Status
-from worker.errors import UnavailableError
-from worker.journal import Journal, journals
+from worker.errors import DiedError, SheetanchorError, StepError
+from worker.journal import Journal, Record, journals
 from worker.pipeline import Pipeline
 from worker.state import State
 
@@ -36,8 +36,20 @@ def finish(journal: Journal, inherit: Callable[[Journal], Pipeline]) -> Status |
     pipeline = inherit(journal)
     if any((r["step"], r["event"]) == ("commit", "done") for r in records):
         return pipeline.finish()
-    died = UnavailableError(
+    return pipeline.go_back(_cause(records))
+
+
+def _cause(records: Sequence[Record]) -> SheetanchorError:
+    """Return why the deployment is undone: its own failure if it had one, else the death.
+
+    A version that was unhealthy is so whoever died on its way back.
+    """
+    for record in records:
+        own = record["event"] == "failed" and not record["facts"].get("surroundings")
+        if own and record["phase"] == "deploy":
+            again = "The process that ran this died, too, on the way back. Push a mended version."
+            return StepError(record["facts"]["failure"], remedy=again)
+    return DiedError(
         "The process that ran this deployment died.",
-        remedy="Nothing is to do; the revision can be deployed again.",
+        remedy="Nothing is to do: a worker tries the branch's head again.",
     )
-    return pipeline.go_back(died)

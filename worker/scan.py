@@ -1,9 +1,11 @@
 """Finds work that no bell announced: every 5 seconds, in every worker.
 
 Two kinds: a journal without an end whose lock is free (somebody died), and a
-deployment that is queued (its bell was lost, or the app was busy). Each app's
+deployment that is queued (its bell was lost, or the app was busy). Besides, now
+and then the remote is asked for its head (`worker.reconcile`). Each app's
 work is done in a process of its own: the worker itself holds no client of
-Docker or MongoDB. It works without Redis; then only the dead are found.
+Docker or MongoDB, and a remote that hangs holds up nobody. It works without
+Redis; then what is queued is not found.
 """
 
 import logging
@@ -16,11 +18,13 @@ from worker import aftermath, configfile, lock
 from worker.adapters.process import Child
 from worker.clock import SystemClock
 from worker.config import App, Config
+from worker.decisions import Decisions
 from worker.deployment import view
 from worker.errors import UnavailableError
 from worker.journal import journals
 from worker.ledger import Ledger
 from worker.report import cleaned
+from worker.rounds import BUSY, Rounds
 from worker.state import State
 from worker.waiting import Waiting
 
@@ -35,11 +39,14 @@ class Scan(threading.Thread):
 
     def __init__(self, config: Config, ledger: Ledger) -> None:
         super().__init__(name="scan", daemon=True)
+        clock = SystemClock()
         self._config = config
         self._ledger = ledger
         self._woken = threading.Event()
         self._stopping = False
         self._children: dict[str, Child] = {}
+        self._looks: dict[str, Child] = {}
+        self._rounds = {one.name: Rounds(one.reconcile, clock) for one in config.apps.values()}
         self._ended: set[Path] = set()
         self._imported: dict[Path, int] = {}
 
@@ -64,6 +71,8 @@ class Scan(threading.Thread):
             self._beat()
             self._woken.wait(EVERY)
             self._woken.clear()
+        for look in self._looks.values():
+            look.stop(timeout=None)  # ends at once while it only asks the remote
         for child in self._children.values():
             child.wait()
 
@@ -72,11 +81,28 @@ class Scan(threading.Thread):
         if child is not None and child.ended() is None:
             return
         state = State.of(self._config, app)
-        if lock.is_free(state.lock) and (self._somebody_died(state) or self._waits(app, state)):
-            log.info("work.found", extra={"app": app.name})
-            argv = [sys.executable, "-m", "worker.jobs", app.name]
-            self._children[app.name] = Child(app.name, argv, os.environ)
+        if lock.is_free(state.lock):
+            if self._somebody_died(state) or self._waits(app, state):
+                log.info("work.found", extra={"app": app.name})
+                argv = [sys.executable, "-m", "worker.jobs", app.name]
+                self._children[app.name] = Child(app.name, argv, os.environ)
+            else:
+                self._ask_remote(app, state)
         self._import(app, state)
+
+    def _ask_remote(self, app: App, state: State) -> None:
+        """Start a look at the remote if one is due, or note how the last one ended."""
+        rounds, child = self._rounds[app.name], self._looks.get(app.name)
+        if child is not None:
+            code = child.ended()
+            if code is None:
+                return
+            del self._looks[app.name]
+            if code != BUSY:
+                rounds.looked(well=code == 0)
+        if rounds.due(Decisions(state.decisions).read()):
+            argv = [sys.executable, "-m", "worker.reconcile", app.name]
+            self._looks[app.name] = Child(app.name, argv, os.environ)
 
     def _somebody_died(self, state: State) -> bool:
         open_ones = [
@@ -93,6 +119,7 @@ class Scan(threading.Thread):
     def _import(self, app: App, state: State) -> None:
         """Show journals that the ledger has not seen: of a command line, or from a Redis outage."""
         try:
+            self._forget_if_emptied(app)
             for journal in journals(state.journals, SystemClock()):
                 size = journal.path.stat().st_size
                 deployment = journal.deployment()
@@ -105,8 +132,16 @@ class Scan(threading.Thread):
                 self._ledger.replace_log(deployment.id, lines[-LOG_TAIL:])
                 self._imported[journal.path] = size
                 aftermath.show(app, state, self._ledger)
+            self._ledger.note_imported(app.name)
         except UnavailableError:
-            self._imported.clear()  # a Redis that comes back may have lost everything
+            return
+
+    def _forget_if_emptied(self, app: App) -> None:
+        """Import all anew when Redis lost everything; what was queued may be lost, too."""
+        if self._ledger.imported(app.name):
+            return
+        self._imported.clear()
+        self._rounds[app.name].look_now()
 
     def _beat(self) -> None:
         try:

@@ -58,6 +58,11 @@ class State:
         return self.home / "seen_backups.json"
 
     @property
+    def remote(self) -> Path:
+        """There while the remote does not answer: since when, and what was said."""
+        return self.home / "remote.json"
+
+    @property
     def journals(self) -> Path:
         """One journal a deployment."""
         return self.home / "journal"

@@ -17,12 +17,13 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.e2e import fingerprint
 from worker.adapters.compose_command import binary
 from worker.clock import SystemClock
+from worker.decisions import Decisions
 from worker.deployment import view
 from worker.journal import Journal
 
@@ -30,6 +31,7 @@ HERE = Path(__file__).parent
 TOP = HERE.parent.parent
 FINAL = ["succeeded", "failed", "rolled_back", "inconsistent", "superseded", "skipped", "cancelled"]
 WHO = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
+SOME_TIME = timedelta(minutes=58)  # with the first pause of a minute
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -153,6 +155,7 @@ class World:
             "clone_url": str(self.origin),
             "webhook_secret_file": str(secret),
             "env_file": ".env.production",
+            "reconcile": 0,  # but for the look at a worker's start, nothing is deployed unasked
             **self.tables["app"],
         }
         tables = {
@@ -185,6 +188,19 @@ class World:
         assert first["status"] == "succeeded", first
         self.fill()
 
+    @property
+    def decisions(self):
+        """What is decided of the app."""
+        return Decisions(self.state / "apps" / self.name / "decisions.json")
+
+    def nothing_was_lost(self):
+        """Have a worker's look at its start wait for the push that each test delivers itself."""
+        if not self.decisions.path.exists():
+            self.decisions.path.parent.mkdir(parents=True, exist_ok=True)
+            self.decisions.postpone(
+                None, "none", datetime.now(UTC) + SOME_TIME, "a test", died=False
+            )
+
     def fill(self):
         """Write documents and uploads as users do."""
         self.db.documents.insert_many([{"n": n, "text": f"document {n}"} for n in range(200)])
@@ -199,6 +215,8 @@ class World:
 
     def start(self, *argv, **options):
         """Start `sheetanchor …` and remember it; its output goes to a file."""
+        if argv[0] in ("up", "worker"):
+            self.nothing_was_lost()
         command = [sys.executable, "-m", "worker.cli", "--config", str(self.config), *argv]
         with (self.home / f"{argv[0]}-{len(self.processes)}.log").open("w") as log:
             child = subprocess.Popen(

@@ -19,6 +19,7 @@ from worker.errors import CommandError, UnavailableError
 
 LOCAL = 60.0  # seconds, for a command that needs no network
 REMOTE = 300.0  # seconds, for a fetch
+ASK = 60.0  # seconds, for what the remote's branches are
 CLONE = 1_800.0  # seconds
 
 _SAFE = (
@@ -51,13 +52,16 @@ class GitCommand:
 
     def owner(self) -> User:
         """Return whom Git runs as: the owner of the checkout's folder."""
-        there = self.directory if self.directory.exists() else self.directory.parent
-        status = there.stat()
+        status = self._nearest().stat()
         try:
             home = pwd.getpwuid(status.st_uid).pw_dir
         except KeyError:
             home = "/nonexistent"
         return User(status.st_uid, status.st_gid, home)
+
+    def _nearest(self) -> Path:
+        """Return the checkout's folder, or what there is above it."""
+        return next(one for one in (self.directory, *self.directory.parents) if one.exists())
 
     @property
     def git_dir(self) -> Path:
@@ -66,22 +70,26 @@ class GitCommand:
 
     def ask_remote(
         self, argv: Sequence[str], url: str, *, timeout: float, cwd: Path | None = None
-    ) -> None:
-        """Run what needs the remote; say what a person can do when it fails."""
+    ) -> str:
+        """Run what needs the remote; return its output, or say what a person can do."""
+        shown = without_password(url)
         try:
-            self.run(argv, timeout=timeout, cwd=cwd)
+            return self.run(argv, timeout=timeout, cwd=cwd)
         except CommandError as error:
-            shown = re.sub(r"//[^/@]*@", "//***@", url)
             said = " ".join(error.tail.split()).replace(url, shown) or error.message
             if re.search(r"couldn't find remote ref|Remote branch .* not found", said):
-                raise UnavailableError(
-                    f"The remote {shown} has no branch {self.branch}.",
-                    remedy="Push it, or mend branch in sheetanchor.toml.",
-                ) from error
+                raise self.no_branch(url) from error
             raise UnavailableError(
                 f"The branch {self.branch} could not be fetched from {shown}. Git said: {said}",
                 remedy="Mend clone_url, or see that the remote is up and lets this host read it.",
             ) from error
+
+    def no_branch(self, url: str) -> UnavailableError:
+        """Return the error that says so, without a password."""
+        return UnavailableError(
+            f"The remote {without_password(url)} has no branch {self.branch}.",
+            remedy="Push it, or mend branch in sheetanchor.toml.",
+        )
 
     def index(self, name: str) -> "Index":
         """Return a temporary index of this name."""
@@ -169,6 +177,11 @@ def _environment(index: Path | None) -> dict[str, str]:
         "GIT_LITERAL_PATHSPECS": "0",
     }
     return env | ({"GIT_INDEX_FILE": str(index)} if index else {})
+
+
+def without_password(url: str) -> str:
+    """Return an address as people may see it."""
+    return re.sub(r"//[^/@]*@", "//***@", url)
 
 
 def outcome(error: CommandError) -> str:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worker.adapters.git_command import CLONE, REMOTE, GitCommand
+from worker.adapters.git_command import ASK, CLONE, REMOTE, GitCommand
 from worker.errors import CommandError, GuardError
 
 SUBMODULE = "160000 "  # the mode of such an entry in a tree
@@ -63,6 +63,25 @@ class Repository(GitCommand):
         argv = ["fetch", "--quiet", "--no-tags", "--force", "--end-of-options", url, wanted]
         self.ask_remote(argv, self.clone_url or self._origin(), timeout=REMOTE)
         return self.revision(kept)
+
+    def ask_head(self) -> str:
+        """Return the branch's head at the remote; nothing here moves, and no lock is needed.
+
+        Raises UnavailableError when the remote does not say, GuardError when there is none.
+        """
+        url = self.clone_url or self._origin()
+        if not url:
+            raise GuardError(
+                f"There is no remote to ask: {self.directory} has no origin.",
+                remedy="Set clone_url in sheetanchor.toml.",
+            )
+        ref = f"refs/heads/{self.branch}"
+        argv = ["ls-remote", "--quiet", "--end-of-options", url, ref]
+        lines = self.ask_remote(argv, url, timeout=ASK, cwd=self._nearest()).splitlines()
+        for revision, _, name in (line.partition("\t") for line in lines):
+            if name == ref:
+                return revision
+        raise self.no_branch(url)
 
     def revision(self, name: str) -> str:
         """Return the commit id that a name means. Raises CommandError if there is none."""

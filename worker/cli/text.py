@@ -72,12 +72,15 @@ def details(one: View) -> list[str]:
 def app(one: View) -> list[str]:
     """Return what runs, whether it is held, and how its containers are."""
     running, hold, last = one["running"], one["hold"], one["last_deployment"]
+    again, remote = one["put_off"], one["remote"]
     shown = {
         "app": f"{one['name']} ({one['repository']}, {one['branch']})",
         "runs": revision(running["revision"]) or "nothing that sheetanchor deployed",
         "since": running["since"],
         "by": running["by"],
         "hold": f"{hold['kind']} since {hold['at']}: {hold['reason']}" if hold else "none",
+        "tried again": f"after {again['until']}: {again['reason']}" if again else None,
+        "remote": f"does not answer since {remote['since']}: {remote['why']}" if remote else None,
         "last deployment": f"{last['id']} {last['kind']} {last['status']}" if last else "none",
         "last verified backup": one["last_verified_backup"] or "none",
     }

@@ -13,6 +13,7 @@ Keys, all under `sheetanchor:`
 * `delivery:<app>:<guid>`  the deployment that a delivery became
 * `log:<id>`               list of lines
 * `app:<app>:state`, `app:<app>:backups`, `worker:<host>`
+* `app:<app>:imported`     there once all journals were: gone when Redis lost everything
 """
 
 import json
@@ -142,6 +143,16 @@ class Ledger:
     def backups(self, app: str) -> list[dict[str, Any]]:
         """Return what `put_backups` stored."""
         return self._get(_key("app", app, "backups")) or []
+
+    def imported(self, app: str) -> bool:
+        """Return whether `note_imported` was called since Redis last lost everything."""
+        with translated():
+            return bool(self._redis.exists(_key("app", app, "imported")))
+
+    def note_imported(self, app: str) -> None:
+        """Note that the ledger holds all of an app's journals."""
+        with translated():
+            self._redis.set(_key("app", app, "imported"), "1")
 
     def beat(self) -> None:
         """Say that a worker listens on this host; say it again within BEAT_SECONDS."""

@@ -52,6 +52,11 @@ class Attempt:
         """Return what a step of the deploy found, or the default."""
         return self.facts.get(f"deploy.{step}", {}).get(name, default)
 
+    def learn(self, step: str, facts: Facts) -> None:
+        """Journal what a step of the deploy found before its end, and know it from now on."""
+        self.note(facts)
+        self.facts[f"deploy.{step}"] = self.facts.get(f"deploy.{step}", {}) | facts
+
     @property
     def id(self) -> str:
         """The deployment's id."""

@@ -11,7 +11,9 @@ from worker.adapters import compose, disk
 from worker.adapters.containers import Container
 from worker.backups import catalogue, cleaners, seen
 from worker.backups.verify import verify
-from worker.errors import CommandError, GuardError, UsageError
+from worker.clock import rfc3339
+from worker.deployment import Status
+from worker.errors import CommandError, FullError, GuardError, SkippedError, UsageError
 from worker.release import Release
 from worker.steps import addresses, covered, gate, health, neighbours, present, quiet
 from worker.steps.attempt import Attempt, Facts
@@ -31,7 +33,8 @@ def run(attempt: Attempt) -> Facts:
         attempt.checkout.locks.wait(attempt.clock)
     branch_head = _branch_head(attempt)
     revision = _revision(attempt, branch_head)
-    rules.judge(attempt.decisions.read(), attempt.deployment, branch_head, revision)
+    attempt.learn("preflight", {"branch_head": branch_head, "revision": revision})
+    rules.judge(attempt.decisions.read(), attempt.deployment, branch_head)
     gate.judge(attempt, branch_head)
     author, message = attempt.checkout.describe(revision)
     project = _project(attempt)
@@ -43,6 +46,7 @@ def run(attempt: Attempt) -> Facts:
     _room(attempt)
     head = attempt.checkout.head()
     old = present.release(attempt, project, containers, head)
+    _refuse_what_runs(attempt, old, revision)
     covered.judge_present(attempt, containers, head.revision)
     return {
         "revision": revision,
@@ -105,6 +109,21 @@ def rollback_target(attempt: Attempt) -> Release:
     return Release.load(attempt.state.releases, wanted)
 
 
+def _refuse_what_runs(attempt: Attempt, old: Release | None, revision: str) -> None:
+    """Skip an automatic deployment of what runs, and decide its head.
+
+    The record alone would not do: a person may have run another image since.
+    """
+    decisions = attempt.decisions.read()
+    if not rules.runs(decisions, attempt.deployment, revision):
+        return
+    if old and old.id == decisions["running"]["release"]:
+        reason = f"Revision {revision[:12]} runs already."
+        now = rfc3339(attempt.clock.now())
+        attempt.decisions.decide(revision, str(Status.SKIPPED), attempt.id, now, reason)
+        raise SkippedError(reason, remedy="Nothing is to do.")
+
+
 def _unstable(attempt: Attempt, containers: list[Container]) -> list[str]:
     """Return the containers that crash again and again already, seen twice."""
     suspects = {one.id: one.restarts for one in containers if one.restarts}
@@ -164,13 +183,13 @@ def _about_backups(attempt: Attempt) -> list[str]:
 
 
 def _room(attempt: Attempt) -> None:
-    """Refuse when the backups of this deployment might not fit."""
+    """Put the deployment off while its backups might not fit."""
     folder = attempt.app.backup_dir
     size = attempt.mongo.size() if attempt.mongo else 0
     needed = size + sum(map(disk.tree_bytes, attempt.app.upload_paths)) + ROOM
     free = disk.free_bytes(folder)
     if free < needed:
-        raise GuardError(
+        raise FullError(
             f"{folder} has {free // 2**20} MiB free; the backups may need {needed // 2**20}.",
             remedy="Free some space, or move backup.dir to another disk.",
         )
