@@ -23,27 +23,29 @@ def take(world):
 
 
 def containers(project):
-    """Return `service-number` -> state, image id and restart policy of each container."""
+    """Return `service-place` -> state, image id and restart policy of each container.
+
+    The place in its service, from 1 on: Compose counts on when it adds a container
+    to others, so that one in the same place may have another number.
+    """
     client = docker.from_env()
     try:
-        found = client.containers.list(all=True, filters={"label": f"{PROJECT}={project}"})
-        return {
-            replica(one): (
-                state(one.status),
-                one.attrs["Image"],
-                tuple(sorted(one.attrs["HostConfig"]["RestartPolicy"].items())),
-            )
-            for one in found
-            if one.labels["com.docker.compose.oneoff"] != "True"
-        }
+        there = client.containers.list(all=True, filters={"label": f"{PROJECT}={project}"})
+        found = {}
+        for one in sorted(there, key=number):
+            if one.labels["com.docker.compose.oneoff"] == "True":
+                continue
+            service = one.labels["com.docker.compose.service"]
+            place = sum(name.rpartition("-")[0] == service for name in found) + 1
+            policy = tuple(sorted(one.attrs["HostConfig"]["RestartPolicy"].items()))
+            found[f"{service}-{place}"] = (state(one.status), one.attrs["Image"], policy)
+        return found
     finally:
         client.close()
 
 
-def replica(container):
-    """Return which container of its service it is; its name may be anything."""
-    service, number = (f"com.docker.compose.{key}" for key in ("service", "container-number"))
-    return f"{container.labels[service]}-{container.labels[number]}"
+def number(container):
+    return int(container.labels["com.docker.compose.container-number"])
 
 
 def state(status):

@@ -15,7 +15,7 @@ def test_good_push_is_deployed_and_touches_no_data(running):
     assert (after["database"], after["uploads"]) == (before["database"], before["uploads"])
     assert after["env"] == before["env"]
     assert after["head"] == ended["revision"] == running.git("rev-parse", "HEAD")
-    assert after["containers"]["web"][2] == before["containers"]["web"][2]
+    assert after["containers"]["web-1"][2] == before["containers"]["web-1"][2]
     assert (ended["message"], ended["by"], ended["trigger"]) == ("Say two", "ann", "push")
     made = [b for b in running.backups() if b["deployment"] == identity]
     assert [b["kind"] for b in made] == ["pre-deploy", "fence"]

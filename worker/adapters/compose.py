@@ -6,7 +6,7 @@ that remove volumes, and answers no question.
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Compose:
         *,
         start: bool = True,
         recreate: bool = False,
+        scale: Mapping[str, int] | None = None,
         on_line: Line | None = None,
     ) -> None:
         """Make the containers what the model says; without `start` only create them.
@@ -57,7 +58,8 @@ class Compose:
         Builds nothing and pulls nothing: a missing image is an error. Data in
         volumes is carried over. `recreate` replaces the named services' containers
         even if nothing changed, with what they depend on if that changed: with
-        `--no-deps` they would lose the label that names it (measured).
+        `--no-deps` they would lose the label that names it (measured). `scale` says
+        how many containers a service has, where that is not what the model says.
         """
         argv = ["--project-directory", str(directory), "--progress", "plain"]
         argv += ["up", "--no-build", "--pull", "never"]
@@ -66,6 +68,7 @@ class Compose:
             argv += ["--force-recreate"] if recreate else ["--no-deps"]
         else:
             argv += ["--remove-orphans"]
+        argv += [f"--scale={service}={count}" for service, count in (scale or {}).items()]
         self._run(model, [*argv, "--", *services], UP, on_line=on_line)
 
     def hashes(

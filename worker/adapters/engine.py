@@ -91,6 +91,16 @@ class Engine:
         with _translated("start a container"):
             self._client.api.start(container)
 
+    def pause(self, container: Container) -> None:
+        """Freeze a running container."""
+        with _translated(f"pause {container.name}"):
+            self._client.api.pause(container.id)
+
+    def unpause(self, container: Container) -> None:
+        """Let a frozen container go on."""
+        with _translated(f"unpause {container.name}"):
+            self._client.api.unpause(container.id)
+
     def remove(self, container: Container) -> None:
         """Remove a stopped container by its id; its volumes stay, anonymous ones too."""
         with _translated(f"remove {container.name}"):

@@ -14,7 +14,7 @@ from worker.adapters.containers import Container
 from worker.config import HealthUrl
 from worker.errors import HealthError
 from worker.release import Release, policy_of, replicas
-from worker.steps import tripwire
+from worker.steps import before, tripwire
 from worker.steps.attempt import Attempt, Facts
 
 POLL = 0.25  # seconds
@@ -84,31 +84,36 @@ def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
 def look(attempt: Attempt, target: Release, watch: Watch) -> str | None:
     """Return what is wrong now, or None. Raises HealthError for what cannot mend."""
     containers, services = attempt.containers, target.model()["services"]
+    twins = before.twins(attempt.before, containers) if attempt.going_back else {}
     for service in target.images:
-        before = [one for one in attempt.before if one.service == service]
-        if attempt.going_back and _excused(attempt, before):
-            continue
         there = [one for one in containers if one.service == service]
-        wanted = replicas(services.get(service) or {})
+        stood = [one for one in attempt.before if one.service == service]
+        wanted = len(stood) if attempt.going_back else replicas(services.get(service) or {})
         if len(there) < wanted:
             return f"service {service} has {len(there)} of {wanted} containers"
-        one_shot = _one_shot(services, service) and not any(one.running for one in before)
-        complaints = [_container(one, watch, one_shot) for one in there]
+        one_shot = _one_shot(services, service) and not any(one.running for one in stood)
+        complaints = [
+            _twin(attempt, services, one, twins[one.id], watch)
+            if one.id in twins
+            else _container(one, watch, one_shot)
+            for one in there
+        ]
         if any(complaints):
             return next(filter(None, complaints))
     return _urls(attempt)
 
 
-def _excused(attempt: Attempt, before: list[Container]) -> bool:
-    """Whether a service was not well before either, or was not there."""
-    unstable = attempt.fact("preflight", "unstable", [])
-    return bool(attempt.before) and all(
-        not one.running
-        or one.status == "restarting"
-        or one.health == "unhealthy"
-        or one.name in unstable
-        for one in before
-    )
+def _twin(
+    attempt: Attempt, services: Mapping[str, Any], one: Container, twin: Container, watch: Watch
+) -> str | None:
+    """Return what is wrong with a container and was not with the one in its place before."""
+    if twin.id in before.resting(attempt.before, services):
+        return None
+    if twin.status == "paused":
+        return None if one.status == "paused" else f"container {one.name} is not paused"
+    if before.was_ill(twin, attempt.fact("preflight", "unstable", [])):
+        return None
+    return _container(one, watch, before.done(twin, services.get(one.service) or {}))
 
 
 def _one_shot(services: Mapping[str, Any], service: str) -> bool:

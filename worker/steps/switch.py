@@ -16,7 +16,7 @@ from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
 from worker.release import Release, given_files, policy_of, put_inside
-from worker.steps import quiet
+from worker.steps import before, quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.mounts import sources
 
@@ -40,6 +40,8 @@ def run(attempt: Attempt) -> Facts:
     attempt.note({"up": True})
     _bring_up(attempt, target)
     _give_policies_back(attempt, target)
+    if attempt.going_back:
+        _pause_again(attempt)
     return {
         "release": target.id,
         "serving_at": rfc3339(attempt.clock.now()),
@@ -114,28 +116,49 @@ def _remove_first(attempt: Attempt) -> Facts:
 
 
 def _up(attempt: Attempt, target: Release) -> None:
+    for one in attempt.containers:
+        if one.status == "paused":  # Compose cannot start it
+            attempt.engine.unpause(one)
     model, directory = target.model_path, attempt.app.checkout
     if stale := sorted(_stale(attempt, target) | _with_other_contents(attempt, target)):
         attempt.compose.up(
             model, directory, stale, start=False, recreate=True, on_line=attempt.say
         )  # only made: who starts when is for the whole `up` to decide
-    asleep = _asleep(attempt) if attempt.going_back else set()
-    if asleep:
-        awake = sorted(set(target.images) - asleep)
-        attempt.compose.up(model, directory, start=False, on_line=attempt.say)
-        if awake:
-            attempt.compose.up(model, directory, awake, on_line=attempt.say)
+    if attempt.going_back:
+        _up_as_before(attempt, target)
+    else:
+        attempt.compose.up(model, directory, on_line=attempt.say)
+
+
+def _up_as_before(attempt: Attempt, target: Release) -> None:
+    """Have as many containers as before; start those that ran."""
+    model, directory, say = target.model_path, attempt.app.checkout, attempt.say
+    scale = before.scale(attempt.before, target.images)
+    resting = _resting(attempt, target)
+    if not resting:
+        attempt.compose.up(model, directory, scale=scale, on_line=say)
         return
-    attempt.compose.up(model, directory, on_line=attempt.say)
+    attempt.compose.up(model, directory, start=False, scale=scale, on_line=say)
+    partly = {one.service for one in attempt.before if one.id in resting}
+    whole = {name: count for name, count in scale.items() if count and name not in partly}
+    if whole:
+        attempt.compose.up(model, directory, sorted(whole), scale=whole, on_line=say)
+    twins = before.twins(attempt.before, attempt.containers)
+    for one in attempt.containers:
+        if one.service in partly and one.id in twins and twins[one.id].id not in resting:
+            attempt.engine.start(one.id)
 
 
-def _asleep(attempt: Attempt) -> set[str]:
-    """Return the services that did not run before, and were not done either."""
-    before = attempt.before
-    awake = {one.service for one in before if one.running or one.exit_code == 0}
-    if not any(one.running for one in before):
-        awake = set()
-    return {one.service for one in before} - awake
+def _resting(attempt: Attempt, target: Release) -> set[str]:
+    return before.resting(attempt.before, target.model().get("services") or {})
+
+
+def _pause_again(attempt: Attempt) -> None:
+    """Freeze what a person had frozen."""
+    twins = before.twins(attempt.before, attempt.containers)
+    for one in attempt.containers:
+        if one.id in twins and twins[one.id].status == "paused" and one.status == "running":
+            attempt.engine.pause(one)
 
 
 def _stale(attempt: Attempt, target: Release) -> set[str]:
@@ -166,19 +189,29 @@ def _with_other_contents(attempt: Attempt, target: Release) -> set[str]:
 
 def _wrong(attempt: Attempt, target: Release) -> list[str]:
     """Return what keeps the containers from being the release's, as sentences."""
-    asleep = _asleep(attempt) if attempt.going_back else set()
-    awake = {one.service for one in attempt.before if one.running and attempt.going_back}
-    there: dict[str, list[Container]] = {}
-    for one in attempt.containers:
-        there.setdefault(one.service, []).append(one)
-    found = []
-    for service, (_, image) in target.images.items():
-        for one in there.get(service, []):
-            if one.image != image:
-                found.append(f"{one.name} runs another image")
-            elif service not in asleep and not _started(one, service in awake):
-                found.append(f"{one.name} is {one.status}")
+    now = [one for one in attempt.containers if one.service in target.images]
+    twins = before.twins(attempt.before, now) if attempt.going_back else {}
+    resting = _resting(attempt, target) if attempt.going_back else set()
+    found = _miscounted(attempt, target, now) if attempt.going_back else []
+    for one in now:
+        twin = twins.get(one.id)
+        if one.image != target.images[one.service][1]:
+            found.append(f"{one.name} runs another image")
+        elif twin and twin.id in resting:
+            continue
+        elif not _started(one, twin is not None and twin.running):
+            found.append(f"{one.name} is {one.status}")
     return found
+
+
+def _miscounted(attempt: Attempt, target: Release, now: list[Container]) -> list[str]:
+    """Return the services that have not as many containers as before."""
+    there, wanted = before.scale(now, target.images), before.scale(attempt.before, target.images)
+    return [
+        f"service {service} has {there[service]} containers, not {count}"
+        for service, count in wanted.items()
+        if there[service] != count
+    ]
 
 
 def _started(one: Container, was_awake: bool) -> bool:
@@ -192,14 +225,25 @@ def _started(one: Container, was_awake: bool) -> bool:
 def _give_policies_back(attempt: Attempt, target: Release) -> None:
     """Give containers that were only stopped and started their restart policies back.
 
-    A noted `no` may be what a way back left that did not end: then the model's holds.
+    A container made anew has its model's; on the way back, what a person had given
+    to the one in its place. A noted `no` of an inconsistent app may be what a way
+    back left that did not end: then the model's holds.
     """
-    noted = {one.id: one.policy for one in attempt.before}
-    by_name = {one.name: one.policy for one in attempt.before}
+    noted = {one.id: one for one in attempt.before}
+    twins = before.twins(attempt.before, attempt.containers) if attempt.going_back else {}
     services = target.model().get("services") or {}
     for one in attempt.containers:
-        policy = noted.get(one.id) or (by_name.get(one.name) if attempt.going_back else None)
-        if policy is None or policy.get("Name") in ("", "no"):
+        twin = noted.get(one.id) or twins.get(one.id)
+        policy = dict(twin.policy) if twin else {}
+        unsure = policy.get("Name", "") == "no" and _was_inconsistent(attempt)
+        if not policy.get("Name") or unsure:
             policy = policy_of(services.get(one.service) or {})
-        if (one.policy.get("Name") or "no", one.policy) != (policy["Name"], policy):
+        if one.policy | {"Name": one.policy.get("Name") or "no"} != policy:
             attempt.engine.set_policy(one.id, policy)
+
+
+def _was_inconsistent(attempt: Attempt) -> bool:
+    hold = attempt.decisions.read()["hold"]
+    while hold and hold["kind"] != "inconsistent":
+        hold = hold.get("under")
+    return hold is not None
