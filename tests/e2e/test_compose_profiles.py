@@ -27,8 +27,8 @@ def test_services_of_active_profiles_run_and_come_back_and_no_others(world):
     assert first["status"] == "succeeded", first
     before = world.containers()
     assert {name: state for name, (state, *_) in before.items()} == {
-        "web": "running",
-        "side": "running",
+        "web-1": "running",
+        "side-1": "running",
     }
 
     bad = world.wait(world.push({"release.json": release("two", mode="exits")}))
