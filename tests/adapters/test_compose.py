@@ -33,3 +33,11 @@ def test_variable_of_a_secret_that_is_not_set_is_refused(tmp_path):
 
     with pytest.raises(GuardError, match="variable DOCKER_HOST"):
         compose.render(tmp_path, ["c.yml"], tmp_path / "env", "shop")
+
+
+def test_pwd_is_the_project_directory_as_in_a_shell_there(tmp_path):
+    (tmp_path / "c.yml").write_text("services: {web: {image: x, volumes: ['${PWD}/data:/data']}}")
+
+    model = compose.render(tmp_path, ["c.yml"], None, "shop")
+
+    assert model["services"]["web"]["volumes"][0]["source"] == str(tmp_path / "data")

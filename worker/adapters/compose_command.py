@@ -50,7 +50,8 @@ def run(
 ) -> str:
     """Run Compose and return what it wrote. Raises CommandError.
 
-    `variables` are what it may read beside the few of ours that it needs.
+    `variables` are what it may read beside the few of ours that it needs; `PWD` is
+    `cwd`, as in a shell, since Compose files name it.
     """
 
     def tell(line: str) -> None:
@@ -61,7 +62,7 @@ def run(
         [binary(), *argv],
         cwd=cwd,
         timeout=timeout,
-        env={**(variables or {}), **_environment()},
+        env={**(variables or {}), **_environment(), "PWD": str(cwd)},
         mark=mark,
         on_line=tell,
         both=on_line is not None,  # a build writes its steps to standard output

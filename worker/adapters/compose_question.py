@@ -62,6 +62,6 @@ def interpolated(texts: Sequence[str], directory: Path, env_file: Path | None) -
         question = Path(scratch) / "question.json"
         question.write_text(json.dumps(asked))
         argv += ["-f", str(question), "config", "--format", "json"]
-        answer = config(argv, Path(scratch), None)
+        answer = config(argv, directory, None)
     read = answer["services"]["x"]["environment"]
     return [str(read[name]).replace("$$", "$") for name in values]

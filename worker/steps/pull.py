@@ -7,6 +7,7 @@ measured), then its paths are pointed to the checkout.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,17 @@ def _render(attempt: Attempt, project: str) -> Model:
 
 
 def pointed(value: Any, work: Path, checkout: Path) -> Any:
-    """Return the model with every path at or below `work` at or below `checkout`."""
+    """Return the model with every path at or below `work` at or below `checkout`.
+
+    A path of the app's own folder of the state beside `work` was written `../…` or
+    `../../…`: it lies beside the checkout.
+    """
     if isinstance(value, dict):
         return {key: pointed(inner, work, checkout) for key, inner in value.items()}
     if isinstance(value, list):
         return [pointed(inner, work, checkout) for inner in value]
     if isinstance(value, str) and (value == str(work) or value.startswith(f"{work}/")):
         return str(checkout) + value[len(str(work)) :]
+    if isinstance(value, str) and f"{value}/".startswith(f"{work.parents[1]}/"):
+        return os.path.normpath(checkout / os.path.relpath(value, work))
     return value
