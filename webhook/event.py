@@ -100,7 +100,11 @@ def judge(event: str, payload: Payload, app: App) -> Push | Pong | Ignored:
 def _other(ref: str, repository: str, app: App) -> str | None:
     """Return why this push is none of the app's, or None."""
     if repository.lower() != app.repository.lower():
-        return f"The repository is not {app.repository}."
+        now = stripped(repository)[:LONGEST_NAME]
+        return (
+            f"The repository is {now!r}, not {app.repository}. If it was renamed, set"
+            f" apps.{app.name}.repository."
+        )
     if ref == f"refs/heads/{app.branch}":
         return None
     if ref.startswith("refs/tags/"):

@@ -120,6 +120,15 @@ def test_what_nobody_asked_for_is_ignored_and_why(deliver, redis, name, content,
     assert redis.keys("*") == []
 
 
+def test_renamed_repository_is_named_with_the_key_to_change(deliver):
+    answer = deliver(payload(repository={"full_name": "example/new\x1b-name"}))
+
+    assert answer.json["reason"] == (
+        "The repository is 'example/new-name', not example/english-chat. If it was renamed, set"
+        " apps.thynk.repository."
+    )
+
+
 def raw(**changes):
     """A payload in which values are raw JSON."""
     marks = {f"mark-{key}": value for key, value in changes.items()}

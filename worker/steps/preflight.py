@@ -86,6 +86,8 @@ def _revision(attempt: Attempt, branch_head: str) -> str:
     wanted = deployment.requested_revision
     if wanted is None or deployment.trigger not in rules.PERSONS:
         return branch_head  # a push names what it saw; the branch's head is what runs
+    if wanted == attempt.app.branch:
+        return branch_head  # a tag may have that name, too
     try:
         return attempt.checkout.revision(wanted)
     except CommandError as error:
