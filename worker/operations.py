@@ -104,9 +104,9 @@ class Operations:
         return Decisions(self.state.decisions)
 
     def _containers(self) -> list[Container]:
-        """Return the containers, without one-off runs."""
+        """Return the containers, without one-off runs and what a deployment left."""
         there = containers(self.app, self.state, self.engine)
-        return [one for one in there if not one.oneoff]
+        return [one for one in there if not (one.oneoff or one.aside)]
 
     def _to_act_on(self) -> list[Container]:
         if there := self._containers():

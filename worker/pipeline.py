@@ -21,7 +21,7 @@ from worker.errors import (
 )
 from worker.journal import Journal, Record
 from worker.stepping import STEPS
-from worker.steps import fence, health, switch
+from worker.steps import fence, health, leaving, switch
 from worker.steps.attempt import Attempt, Facts
 
 TRIES = 3  # of each step of the way back, while Docker and MongoDB answer
@@ -108,6 +108,7 @@ class Pipeline:
         """Note what runs now, then end: after the commit there is no way back."""
         attempt = self._attempt
         ending.note_success(attempt, attempt.new_release())
+        leaving.remove_left(attempt)
         return self._end(Status.SUCCEEDED, error=None)
 
     def _step(self, phase: str, name: str) -> None:

@@ -56,7 +56,8 @@ class Compose:
         """Make the containers what the model says; without `start` only create them.
 
         Builds nothing and pulls nothing: a missing image is an error. Data in
-        volumes is carried over. `recreate` replaces the named services' containers
+        volumes is carried over, and containers of services that the model has not are
+        left alone (`worker.steps.leaving`). `recreate` replaces the named services' containers
         even if nothing changed, with what they depend on if that changed: with
         `--no-deps` they would lose the label that names it (measured). `scale` says
         how many containers a service has, where that is not what the model says.
@@ -66,8 +67,6 @@ class Compose:
         argv += ["--detach"] if start else ["--no-start"]
         if services:
             argv += ["--force-recreate"] if recreate else ["--no-deps"]
-        else:
-            argv += ["--remove-orphans"]
         argv += [f"--scale={service}={count}" for service, count in (scale or {}).items()]
         self._run(model, [*argv, "--", *services], UP, on_line=on_line)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
+ASIDE = "-left-by-"  # between the own name of a container that was set aside, and for what
 PROJECT = "com.docker.compose.project"
 
 Policy = dict[str, Any]
@@ -55,6 +56,16 @@ class Container:
     def running(self) -> bool:
         """Whether the container's program runs, between two restarts too."""
         return self.status in ("running", "restarting", "paused")
+
+    @property
+    def own_name(self) -> str:
+        """The name that it was made with."""
+        return self.name.partition(ASIDE)[0]
+
+    @property
+    def aside(self) -> bool:
+        """Whether it was set aside, until the deployment that left it is committed."""
+        return ASIDE in self.name and not self.running
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads."""

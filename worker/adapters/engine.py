@@ -109,6 +109,11 @@ class Engine:
             except NotFound:
                 return
 
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name. Raises StepError when the name is taken."""
+        with _translated(f"rename a container to {name}"):
+            self._client.api.rename(container, name)
+
     def image_id(self, name: str) -> str | None:
         """Return the id that an image's name or id has now; None when there is none."""
         with _translated(f"look up the image {name}"):

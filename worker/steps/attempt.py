@@ -123,8 +123,8 @@ class Attempt:
 
     @property
     def containers(self) -> list[Container]:
-        """The project's containers as they are now, without one-off runs."""
-        return [one for one in self.everything if not one.oneoff]
+        """The project's containers as they are now, without one-off runs and what was left."""
+        return [one for one in self.everything if not (one.oneoff or one.aside)]
 
     @property
     def everything(self) -> list[Container]:

@@ -38,7 +38,8 @@ def run(attempt: Attempt) -> Facts:
     gate.judge(attempt, branch_head)
     author, message = attempt.checkout.describe(revision)
     project = _project(attempt)
-    containers = [one for one in attempt.engine.containers(project) if not one.oneoff]
+    there = attempt.engine.containers(project)
+    containers = [one for one in there if not (one.oneoff or one.aside)]
     quiet.nobody_else_at_work(attempt, project)
     neighbours.judge_project(attempt, project, containers)
     _writes_where_backups_look(attempt, project, containers)

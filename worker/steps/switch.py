@@ -16,7 +16,7 @@ from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
 from worker.release import Release, given_files, policy_of, put_inside
-from worker.steps import before, quiet
+from worker.steps import before, leaving, quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.mounts import sources
 
@@ -37,6 +37,7 @@ def run(attempt: Attempt) -> Facts:
             attempt.engine.tag(image, name)
     if attempt.going_back and attempt.inherited and not attempt.settled:
         quiet.settle(attempt)
+    leaving.make_room(attempt, target)
     attempt.note({"up": True})
     _bring_up(attempt, target)
     _give_policies_back(attempt, target)
