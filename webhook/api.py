@@ -1,6 +1,7 @@
 """/api/v1, thin: parse, one call, answer. `webhook.access` has let the request in."""
 
 import re
+from dataclasses import asdict
 from typing import Any, Literal
 
 from flask import Blueprint, Response, g, request
@@ -21,6 +22,8 @@ from webhook.asking import (
 from worker.config import App
 from worker.deployment import ID
 from worker.errors import NotFoundError, UsageError
+from worker.requests import Requests
+from worker.state import State
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -129,13 +132,14 @@ def backups(name: str) -> ResponseReturnValue:
 
 
 def _shown(app: App) -> dict[str, Any]:
-    ledger = intake().ledger
+    ledger, state = intake().ledger, State.where(intake().config, app)
     return {
         "app": app.name,
         "repository": app.repository,
         "branch": app.branch,
         **(ledger.app(app.name) or {}),
         "last_deployment": ledger.latest(app.name),
+        "requests": [asdict(one) for one in Requests(state.requests).all()],
     }
 
 

@@ -5,16 +5,21 @@ soon as nobody else works on the app: they count also if Redis then loses all.
 """
 
 import logging
+from contextlib import suppress
+from dataclasses import asdict
 from http import HTTPStatus
+from typing import Any
 
-from flask import Blueprint, g
+from flask import Blueprint, g, url_for
 from flask.typing import ResponseReturnValue
 
-from webhook.asking import Asked, Reason, app_named, deployment_named, intake, line, parse
+from webhook.asking import Asked, Reason, accepted, app_named, deployment_named, intake, line, parse
 from worker.cancels import Cancel, Cancels
 from worker.clock import rfc3339
-from worker.deployment import Deployment, Status
-from worker.errors import EndedError, NotFoundError
+from worker.config import App
+from worker.deployment import Deployment, Status, new_id
+from worker.errors import EndedError, HeldError, NotFoundError, UnavailableError, UsageError
+from worker.requests import APPROVE, FREEZE, RESUME, UNFREEZE, Request, Requests
 from worker.state import State
 
 log = logging.getLogger(__name__)
@@ -49,6 +54,82 @@ def cancel(deployment: str) -> ResponseReturnValue:
     found.ring(order.app, deployment)
     answer = {"status": "accepted", "deployment": deployment, "by": first.by, "at": first.at}
     return answer, HTTPStatus.ACCEPTED
+
+
+@bp.post("/deployments/<deployment>/approve")
+def approve(deployment: str) -> ResponseReturnValue:
+    """Approve the new privileges of a refused revision, and queue it anew."""
+    asked, shown = parse(Why), deployment_named(deployment)
+    named = any(step["facts"].get("new_privileges") for step in shown["steps"])
+    if shown["status"] != Status.FAILED or not named:
+        raise UsageError(
+            f"The deployment ({shown['status']}) was not refused for new privileges.",
+            remedy="Name one that was: its step `pull` lists them.",
+        )
+    order = _order(deployment)
+    _leave(app_named(order.app), APPROVE, line(asked.reason), deployment)
+    wanted = order.requested_revision if order.trigger in ("api", "cli") else None
+    return accepted(
+        intake().request(
+            order.app,
+            order.kind,
+            by=g.token.name,
+            reason=f"approved the privileges of {deployment}",
+            revision=wanted,
+            options=order.options,
+        )
+    )
+
+
+@bp.post("/apps/<name>/freeze")
+def freeze(name: str) -> ResponseReturnValue:
+    """Have nothing of the app deployed by itself, from the end of what runs on."""
+    return _hold(name, FREEZE)
+
+
+@bp.post("/apps/<name>/unfreeze")
+def unfreeze(name: str) -> ResponseReturnValue:
+    """End the freeze; the branch's head is deployed if nothing was decided about it."""
+    return _hold(name, UNFREEZE)
+
+
+@bp.post("/apps/<name>/resume")
+def resume(name: str) -> ResponseReturnValue:
+    """Go on from `inconsistent`: a person has looked, and the app is right as it is."""
+    return _hold(name, RESUME)
+
+
+def _hold(name: str, verb: str) -> ResponseReturnValue:
+    """Leave a request about the app's hold: it is under `requests` until it is carried out."""
+    app, asked = app_named(name), parse(Why)
+    held: dict[str, Any] = {}
+    with suppress(UnavailableError):  # without Redis it is asked all the same
+        held = (intake().ledger.app(app.name) or {}).get("hold") or {}
+    if verb != RESUME and held.get("kind") == "inconsistent":
+        raise HeldError(
+            f"{app.name} is inconsistent since {held['at']}: {held['reason']}",
+            remedy=f"Mend that first, then POST apps/{app.name}/resume.",
+        )
+    request = _leave(app, verb, line(asked.reason))
+    answer = {"status": "accepted", "app": app.name, "request": request.id}
+    return answer, HTTPStatus.ACCEPTED, {"Location": url_for("api.app", name=app.name)}
+
+
+def _leave(app: App, verb: str, reason: str | None, deployment: str | None = None) -> Request:
+    found = intake()
+    now = found.clock.now()
+    request = Request(
+        id=new_id(now),
+        verb=verb,
+        by=g.token.name,
+        at=rfc3339(now),
+        reason=reason,
+        deployment=deployment,
+    )
+    Requests(State.where(found.config, app).requests).leave(request)
+    log.info("request.left", extra={"app": app.name, **asdict(request)})
+    found.ring(app.name, request.id)
+    return request
 
 
 def _order(deployment: str) -> Deployment:

@@ -57,12 +57,12 @@ class Decisions:
         new = {"kind": kind, "by": by, "at": at, "reason": reason, "head": head}
         self.write(hold=_laid(self.read()["hold"], new))
 
-    def lift(self, *kinds: str, by: str | None, at: str) -> None:
+    def lift(self, *kinds: str, by: str | None, at: str, reason: str | None = None) -> None:
         """End the holds of these kinds, and record who did; what lay under one is in force."""
         hold = self.read()["hold"]
         left = _without(hold, kinds)
         if left != hold:
-            self.write(hold=left, ended={"hold": hold, "by": by, "at": at})
+            self.write(hold=left, ended={"hold": hold, "by": by, "at": at, "reason": reason})
 
     def decide(
         self, head: str, status: str, deployment: str | None, at: str, reason: str | None
@@ -207,5 +207,5 @@ def _held(hold: dict[str, Any]) -> str:
 
 def _ending(hold: dict[str, Any], app: str) -> str:
     if hold["kind"] == "inconsistent":
-        return f"Mend the cause, then run `sheetanchor deploy {app} --force`, or restore a backup."
+        return f"Mend the cause, or restore a backup, then run `sheetanchor resume {app}`."
     return f"Run `sheetanchor unfreeze {app}`, or deploy with --force."

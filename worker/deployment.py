@@ -146,7 +146,8 @@ def _fold_step(shown: dict[str, Any], record: Mapping[str, Any], facts: Mapping[
         shown["started_at"] = shown["started_at"] or record["time"]
         last = shown["steps"][-1] if shown["steps"] else {}
         if (last.get("name"), last.get("phase")) == (record["step"], record["phase"]) and facts:
-            return  # a note within the step
+            last["facts"] = last["facts"] | facts  # a note within the step
+            return
         step = {"name": record["step"], "phase": record["phase"], "status": "running"}
         shown["steps"].append(step | {"started_at": record["time"], "seconds": None, "facts": {}})
         return
@@ -154,14 +155,14 @@ def _fold_step(shown: dict[str, Any], record: Mapping[str, Any], facts: Mapping[
         if (step["name"], step["phase"]) == (record["step"], record["phase"]):
             step["status"] = record["event"]
             step["seconds"] = _seconds(step["started_at"], record["time"])
-            step["facts"] = dict(facts)
+            step["facts"] = step["facts"] | dict(facts)
             return
 
 
 def _public(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts that people read: plain values. The way back's own are nested."""
     plain = (str, int, float, bool)
-    hidden = _OF_THE_DEPLOYMENT | {"new_warnings"}
+    hidden = _OF_THE_DEPLOYMENT | {"new_warnings", "up"}
     return {k: v for k, v in facts.items() if isinstance(v, plain) and k not in hidden}
 
 

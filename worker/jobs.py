@@ -25,6 +25,7 @@ from worker.deployment import Deployment, Status
 from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
 from worker.journal import Journal
 from worker.ledger import Ledger, connect, url_of
+from worker.orders import Orders
 from worker.pipeline import Pipeline
 from worker.report import Report, Screen
 from worker.state import State
@@ -126,12 +127,26 @@ class Runner:
             try:
                 with self.locked():
                     self.recover()
-                    while deployment := self.waiting.next():
+                    while deployment := self._next():
                         self.run(deployment)
             except BusyError:
                 return
             if not self.waiting.any():
                 return
+
+    def settle(self) -> None:
+        """Carry out what people ordered, end what they cancelled. Needs the lock."""
+        if self.orders.carry_out() or self.waiting.end_cancelled():
+            self.show()
+
+    def _next(self) -> Deployment | None:
+        self.settle()
+        return self.waiting.next()
+
+    @property
+    def orders(self) -> Orders:
+        """What people may order about the app."""
+        return Orders(self.app, self.state, self.ledger, self.clock)
 
     @property
     def waiting(self) -> Waiting:
@@ -176,10 +191,17 @@ class Runner:
         """Remove what nobody needs any more; show what there is. Never fails a deployment."""
         try:
             aftermath.tidy(self.app, self.state, Engine(), self.clock)
-            if self.ledger:
-                aftermath.show(self.app, self.state, self.ledger)
         except (SheetanchorError, OSError) as error:
             log.warning("aftermath.failed", extra={"app": self.app.name, "error": str(error)})
+        self.show()
+
+    def show(self) -> None:
+        """Show what runs, holds and backups, if Redis answers."""
+        try:
+            if self.ledger:
+                aftermath.show(self.app, self.state, self.ledger)
+        except UnavailableError as error:
+            log.warning("ledger.late", extra={"app": self.app.name, "error": str(error)})
 
 
 def runner_of(config: Config, name: str, *, screen: Screen | None = None) -> Runner:

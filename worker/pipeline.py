@@ -189,7 +189,7 @@ class Pipeline:
         app = attempt.app.name
         both["remedy"] = (
             f"Nothing is touched any more; every backup is kept. Mend the cause, then run"
-            f" `sheetanchor restore {app}` or `sheetanchor deploy {app} --force`."
+            f" `sheetanchor resume {app}`, or `sheetanchor restore {app}`."
         )
         ending.hold_inconsistent(attempt, why)
         return self._end(Status.INCONSISTENT, error=both)

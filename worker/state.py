@@ -63,6 +63,11 @@ class State:
         return self.home / "remote.json"
 
     @property
+    def requests(self) -> Path:
+        """What people asked through the API, until it is carried out."""
+        return self.home / "requests"
+
+    @property
     def journals(self) -> Path:
         """One journal a deployment."""
         return self.home / "journal"

@@ -20,6 +20,7 @@ from worker.errors import CommandError, UnavailableError
 from worker.journal import Facts, Journal
 from worker.ledger import Ledger
 from worker.report import cleaned
+from worker.requests import Requests
 from worker.state import State
 
 SWEPT_AFTER = 60.0  # seconds
@@ -47,8 +48,8 @@ class Waiting:
         return next_one
 
     def any(self) -> bool:
-        """Return whether something is to be run, or ended."""
-        return bool(self.queued() or self.pending())
+        """Return whether something is to be run, ended, or carried out."""
+        return bool(self.queued() or self.pending() or Requests(self.state.requests).all())
 
     def queued(self) -> list[Deployment]:
         """Return what is queued, oldest first; nothing while Redis is down."""

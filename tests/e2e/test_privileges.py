@@ -5,7 +5,7 @@ import json
 import docker
 import pytest
 
-from tests.e2e.world import HERE, release
+from tests.e2e.world import HERE, release, until
 
 COMPOSE = (HERE / "app" / "docker-compose.yml").read_text()
 LOCAL_PORT = '"127.0.0.1:${PORT}:8000"'
@@ -45,8 +45,7 @@ def test_new_privileges_are_refused_until_a_person_approves_them(running):
             assert f"sheetanchor approve {ended['id']}" in ended["error"]["remedy"]
             backups = running.backups()
     assert running.fingerprint() == before
-    nothing = running.cli("approve", ended["id"], check=2)  # not to be approved
-    assert "was not refused for new privileges" in nothing.stderr
+    assert "was not refused" in running.cli("approve", ended["id"], check=2).stderr
 
     text = ASKING["socket"][0]
     refused = running.wait(running.push({"docker-compose.yml": text}))
@@ -68,8 +67,30 @@ def test_new_privileges_are_refused_until_a_person_approves_them(running):
     assert more["error"]["message"].endswith("service web sees the processes of host.")
     assert running.version() == "two"
 
-    again = running.cli_json("rollback", running.name)  # it had the socket, too
-    assert again["status"] == "succeeded", again
+    approved_by_an_admin(running, more, stored)
+
+    back = running.cli_json("rollback", running.name)["status"]  # it had the socket, too
+    assert back == "succeeded"
+
+
+def approved_by_an_admin(running, more, stored):
+    """Approve it through the API: another role may not; its pull names what was refused."""
+    status, answer = running.api("POST", f"/deployments/{more['id']}/approve", role="deploy")
+    assert status == 403, answer
+    until(lambda: seen(running, more)["status"] == "failed", "the API knows it")
+    status, answer = running.api("POST", f"/deployments/{more['id']}/approve")
+    assert status == 202, answer
+    anew = running.wait(answer["deployment"])
+    assert (anew["status"], anew["trigger"]) == ("succeeded", "api"), anew
+    assert seen(running, more)["steps"][-1]["facts"]["new_privileges"] == (
+        "service web sees the processes of host"
+    )
+    entry = json.loads(stored.read_text())[more["revision"]]
+    assert (entry["deployment"], entry["by"][:2]) == (more["id"], "t-")
+
+
+def seen(world, deployment):
+    return world.api("GET", f"/deployments/{deployment['id']}")[1]
 
 
 VARIABLE = COMPOSE.replace("127.0.0.1:", "${ADDRESS:-127.0.0.1}:", 1)

@@ -8,6 +8,7 @@ from worker.deployment import Deployment, new_id, view
 from worker.errors import CancelledError
 from worker.ledger import Ledger
 from worker.queue import queue
+from worker.requests import Requests
 from worker.state import State
 
 
@@ -80,3 +81,81 @@ def test_order_that_is_not_as_it_should_be_is_refused(client, deployer, state, q
 
     assert answer.status_code == 400
     assert Cancels(state.cancels).all() == []
+
+
+@pytest.mark.parametrize("verb", ["freeze", "unfreeze", "resume"])
+def test_order_about_a_hold_is_on_disk_before_it_is_accepted(client, deployer, state, redis, verb):
+    body = {"reason": "exam week"}
+
+    answer = client.post(f"/api/v1/apps/thynk/{verb}", headers=deployer, json=body)
+
+    assert (answer.status_code, answer.json["status"]) == (202, "accepted")
+    (request,) = Requests(state.requests).all()
+    assert (request.verb, request.by, request.reason) == (verb, "deploy-token", "exam week")
+    assert [list(job.args) for job in queue(redis).jobs] == [["thynk", request.id]]
+    shown = client.get(answer.headers["Location"], headers=deployer).json
+    assert [(one["verb"], one["id"]) for one in shown["requests"]] == [(verb, request.id)]
+
+
+def test_order_about_a_hold_needs_no_redis(client_of, own_redis, deployer, state):
+    own_redis.stop()
+
+    answer = client_of(own_redis).post("/api/v1/apps/thynk/freeze", headers=deployer)
+
+    assert answer.status_code == 202
+    assert [one.verb for one in Requests(state.requests).all()] == ["freeze"]
+
+
+def test_inconsistent_app_is_resumed_first(client, deployer, state, ledger):
+    hold = {"kind": "inconsistent", "at": "then", "reason": "mongod was gone"}
+    ledger.put_app("thynk", {"name": "thynk", "hold": hold})
+
+    answers = [
+        client.post(f"/api/v1/apps/thynk/{verb}", headers=deployer)
+        for verb in ("freeze", "unfreeze", "resume")
+    ]
+
+    assert [answer.status_code for answer in answers] == [409, 409, 202]
+    assert "mongod was gone" in answers[0].json["detail"]
+    assert "apps/thynk/resume" in answers[0].json["remedy"]
+
+
+def refused(ledger, queued, **step):
+    facts = {"new_privileges": "service web is privileged", **step}
+    pull = {"name": "pull", "phase": "deploy", "status": "failed", "facts": facts}
+    ledger.publish(view(queued) | {"status": "failed", "steps": [pull]}, queued)
+
+
+def test_approval_queues_the_deployment_anew_in_the_admins_name(
+    client, bearer, state, ledger, queued
+):
+    refused(ledger, queued)
+
+    answer = client.post(f"/api/v1/deployments/{queued.id}/approve", headers=bearer("admin"))
+
+    assert (answer.status_code, answer.json["status"]) == (202, "queued")
+    (request,) = Requests(state.requests).all()
+    assert (request.verb, request.by, request.deployment) == ("approve", "admin-token", queued.id)
+    anew = ledger.order(answer.json["deployment"])
+    assert (anew.trigger, anew.by, anew.kind, anew.options) == (
+        "api",
+        "admin-token",
+        "deploy",
+        queued.options,
+    )
+    assert anew.reason == f"approved the privileges of {queued.id}"
+
+
+@pytest.mark.parametrize(
+    ("role", "privileges", "code"), [("deploy", "x", 403), ("admin", "", 400)], ids=str
+)
+def test_approval_by_others_or_of_nothing_is_refused(
+    client, bearer, state, ledger, queued, role, privileges, code
+):
+    refused(ledger, queued, new_privileges=privileges)
+
+    answer = client.post(f"/api/v1/deployments/{queued.id}/approve", headers=bearer(role))
+
+    assert answer.status_code == code
+    assert Requests(state.requests).all() == []
+    assert ledger.history("thynk", 10)[0][0]["id"] == queued.id

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "remove": ("containers", "Remove an app's containers and images, never its data."),
     "freeze": ("holding", "Deploy nothing by itself until unfreeze."),
     "unfreeze": ("holding", "End a freeze; what was pushed meanwhile is deployed."),
+    "resume": ("holding", "Go on from inconsistent: the app is right as it is now."),
     "token": ("tokens", "Create, list and revoke tokens of the API."),
 }
 

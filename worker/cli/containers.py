@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import click
 
-from worker import aftermath, operations
+from worker import operations
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
-from worker.cli import following, output, running, text
+from worker.cli import following, running, text
 from worker.cli.commands import Command
 from worker.cli.interrupt import Interrupt
 from worker.cli.screen import Lines
@@ -16,8 +16,7 @@ from worker.cli.session import Session, confirm, pass_session, person
 from worker.cli.status import shown
 from worker.config import App
 from worker.configfile import redactor
-from worker.errors import UnavailableError, UsageError
-from worker.jobs import Runner
+from worker.errors import UsageError
 from worker.operations import Operations, Removed
 from worker.state import State
 
@@ -106,15 +105,7 @@ def _operating(session: Session, name: str) -> Iterator[Operations]:
         state, clock = runner.state, runner.clock
         interrupt.arm()
         yield Operations(runner.app, state, Engine(), clock, person(), screen.line)
-        _publish(runner)
-
-
-def _publish(runner: Runner) -> None:
-    try:
-        if runner.ledger:
-            aftermath.show(runner.app, runner.state, runner.ledger)
-    except UnavailableError as error:
-        output.tell(f"warning: {error}")
+        runner.show()
 
 
 def _left(app: App, removed: Removed) -> list[str]:

@@ -24,7 +24,7 @@ def ledger(session: Session) -> Ledger | None:
 
 @contextmanager
 def held(session: Session, name: str, screen: Screen) -> Iterator[Runner]:
-    """Hold the app, finish what the dead left and people ended; yield its runner.
+    """Hold the app, finish what the dead left, do what people asked; yield its runner.
 
     Raises BusyError.
     """
@@ -34,5 +34,5 @@ def held(session: Session, name: str, screen: Screen) -> Iterator[Runner]:
         for deployment, status in runner.recover():
             word = "needs a person" if status == Status.INCONSISTENT else str(status)
             output.tell(f"Deployment {deployment}, whose process had died: {word}.")
-        runner.waiting.end_cancelled()
+        runner.settle()
         yield runner

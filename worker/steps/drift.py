@@ -34,7 +34,8 @@ def judge(attempt: Attempt, revision: str, model: Model) -> None:
     asked = set(map(attempt.redact, asked))  # they are journalled, and shown
     left = sorted(asked - attempt.approvals.of(revision))
     if left:
-        attempt.note({"revision": revision, "privileges": left})  # what `approve` approves
+        shown = {"new_privileges": "; ".join(left)}
+        attempt.note({"revision": revision, "privileges": left} | shown)  # what is approved
         raise GuardError(
             f"Revision {revision[:12]} asks for new privileges: {'; '.join(left)}.",
             remedy=f"Take them out and push, or, if they are meant, run"

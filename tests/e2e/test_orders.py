@@ -1,0 +1,76 @@
+"""What a person orders through the API (real gunicorn) while a worker deploys."""
+
+import pytest
+
+from tests.e2e.test_holds import SLOW, START, lose_redis
+from tests.e2e.world import World, release, until
+from worker.decisions import Decisions
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, mongod):
+    made = World(tmp_path_factory.mktemp("orders"), mongod, health={"timeout": 90})
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.close()
+
+
+def shown(world):
+    return world.api("GET", f"/apps/{world.name}")[1]
+
+
+def order(world, verb, **body):
+    status, answer = world.api("POST", f"/apps/{world.name}/{verb}", body)
+    assert (status, answer["status"]) == (202, "accepted"), answer
+    return answer["request"]
+
+
+def test_freeze_ordered_during_a_build_holds_what_comes_next_until_unfreeze(world):
+    building = world.push({"Dockerfile": SLOW.format(world.name) + START})
+    world.wait_for_step(building, "build")
+
+    order(world, "freeze", reason="exam week")
+
+    assert [one["reason"] for one in shown(world)["requests"]] == ["exam week"]
+    after = world.push({"release.json": release("two")})
+    assert world.wait(building)["status"] == "succeeded"
+    kept_out = world.wait(after)
+    assert (kept_out["status"], "exam week" in kept_out["reason"]) == ("skipped", True)
+    until(lambda: shown(world)["requests"] == [], "it is carried out")
+    hold = shown(world)["hold"]
+    assert (hold["kind"], hold["reason"], hold["by"][:2]) == ("frozen", "exam week", "t-")
+    assert world.cli_json("status", world.name)["hold"] == hold
+
+    lose_redis(world)
+    again = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+    assert again["status"] == "skipped"
+    assert world.version() == "one"
+
+    order(world, "unfreeze")
+
+    until(lambda: world.version() == "two", "the fix is deployed", 120)
+    until(lambda: shown(world)["last_deployment"]["status"] == "succeeded", "it has ended", 120)
+    assert shown(world)["hold"] is None
+
+
+def test_inconsistent_app_goes_on_once_a_person_resumes_it(world):
+    path = world.state / "apps" / world.name / "decisions.json"
+    now = "2026-11-22T00:00:00.000Z"
+    Decisions(path).hold("inconsistent", by=None, at=now, reason="mongod was gone", head=None)
+    kept_out = world.wait(world.push({"release.json": release("three")}))
+    assert kept_out["status"] == "skipped"
+    assert f"`sheetanchor resume {world.name}`" in kept_out["reason"]
+    assert world.cli("freeze", world.name).returncode == 4
+
+    resumed = world.cli_json("resume", world.name, "--reason", "mended it")
+
+    assert resumed["hold"] is None
+    ended = world.wait(resumed["deployment"])
+    assert (ended["status"], ended["trigger"]) == ("succeeded", "reconcile"), ended
+    assert world.version() == "three"
+    ended = Decisions(path).read()["ended"]
+    assert (ended["hold"]["kind"], ended["reason"]) == ("inconsistent", "mended it")
+    assert ended["by"]
+    assert world.cli_json("resume", world.name)["deployment"] is None

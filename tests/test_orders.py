@@ -1,0 +1,146 @@
+"""What people ordered, carried out on a real Redis and real files."""
+
+import pytest
+
+from worker import configfile
+from worker.clock import SystemClock
+from worker.decisions import Decisions
+from worker.ledger import Ledger, connect
+from worker.orders import Orders
+from worker.requests import APPROVE, FREEZE, RESUME, UNFREEZE, Request, Requests
+from worker.state import State
+
+TOML = """
+[server]
+state_dir = "{home}/state"
+[apps.shop]
+repository = "acme/shop"
+checkout = "{home}/shop"
+webhook_secret_file = "{home}/secret"
+"""
+
+
+@pytest.fixture
+def orders(tmp_path, redis):
+    path = tmp_path / "sheetanchor.toml"
+    path.write_text(TOML.format(home=tmp_path))
+    config = configfile.load(path)
+    app = config.apps["shop"]
+    return Orders(app, State.of(config, app), Ledger(redis), SystemClock())
+
+
+def decided(orders):
+    return Decisions(orders.state.decisions).read()
+
+
+def hold(orders, kind):
+    Decisions(orders.state.decisions).hold(
+        kind, by="ann", at="then", reason="mongod was gone", head=None
+    )
+
+
+def leave(orders, verb, second=0, **more):
+    """Leave a request; the later one has the smaller id."""
+    request = Request(
+        id=f"20261122t143000-{99 - second:06d}",
+        verb=verb,
+        by="bob",
+        at=f"2026-11-22T14:30:{second:02d}.000Z",
+        **more,
+    )
+    Requests(orders.state.requests).leave(request)
+    return request
+
+
+def test_requests_are_carried_out_in_the_order_in_which_they_came(orders):
+    leave(orders, FREEZE, 1, reason="exams")
+    leave(orders, UNFREEZE, 2, reason="passed")
+    leave(orders, FREEZE, 3, reason="again")
+
+    assert orders.carry_out()
+
+    found = decided(orders)
+    assert (found["hold"]["reason"], found["hold"]["by"]) == ("again", "bob")
+    assert found["hold"]["at"] == "2026-11-22T14:30:03.000Z"
+    ended = found["ended"]
+    assert (ended["hold"]["reason"], ended["by"], ended["reason"]) == ("exams", "bob", "passed")
+    assert not orders.carry_out()
+
+
+def test_request_carried_out_twice_changes_nothing(orders):
+    one = leave(orders, FREEZE, reason="exams")
+    orders.carry_out()
+    before = decided(orders)
+    Requests(orders.state.requests).leave(one)
+
+    orders.carry_out()
+
+    assert decided(orders) == before
+
+
+def test_resume_ends_the_hold_and_has_the_head_looked_at(orders):
+    hold(orders, "inconsistent")
+    leave(orders, RESUME, reason="mended mongod")
+
+    orders.carry_out()
+
+    found = decided(orders)
+    assert found["hold"] is None
+    assert found["ended"]["hold"]["kind"] == "inconsistent"
+    assert (found["ended"]["by"], found["ended"]["reason"]) == ("bob", "mended mongod")
+    (look,) = orders.ledger.queued("shop")
+    assert (look.trigger, look.by, look.reason) == ("reconcile", "bob", "a person resumed the app")
+
+
+def test_resume_leaves_a_freeze_in_force(orders):
+    hold(orders, "frozen")
+    hold(orders, "inconsistent")
+
+    orders.end("inconsistent", by="bob", at="now", reason=None)
+
+    assert decided(orders)["hold"]["kind"] == "frozen"
+
+
+@pytest.mark.parametrize("verb", [FREEZE, UNFREEZE])
+def test_inconsistent_app_is_neither_frozen_nor_unfrozen(orders, verb):
+    hold(orders, "frozen")
+    hold(orders, "inconsistent")
+    before = decided(orders)
+    leave(orders, verb)
+
+    assert orders.carry_out()
+
+    assert decided(orders) == before
+    assert orders.ledger.queued("shop") == []
+
+
+@pytest.mark.parametrize("held", ["rolled_back", None])
+def test_resume_of_what_is_not_inconsistent_changes_nothing(orders, held):
+    if held:
+        hold(orders, held)
+    before = decided(orders)
+
+    assert orders.end("inconsistent", by="bob", at="now", reason=None) is None
+
+    assert decided(orders) == before
+    assert orders.ledger.queued("shop") == []
+
+
+def test_hold_ends_also_while_redis_is_down(orders, own_redis):
+    hold(orders, "inconsistent")
+    own_redis.stop()
+    alone = Orders(
+        orders.app, orders.state, Ledger(connect(own_redis.url, for_web=True)), SystemClock()
+    )
+
+    assert alone.end("inconsistent", by="bob", at="now", reason=None) is None
+
+    assert decided(orders)["hold"] is None
+
+
+def test_approval_of_what_was_not_refused_approves_nothing(orders):
+    leave(orders, APPROVE, deployment="20261122t143000-3f9a1c")
+
+    assert orders.carry_out()
+
+    assert not orders.state.approvals.exists()

@@ -1,0 +1,141 @@
+"""What a person orders about an app: freeze, unfreeze, resume, approve.
+
+The command line does so at once; the API leaves requests, which are carried out by
+whoever holds the app's lock. Everything here needs that lock, and can be done twice.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from worker.approvals import Approvals
+from worker.clock import Clock, rfc3339
+from worker.config import App
+from worker.decisions import Decisions
+from worker.deployment import Deployment, Status, new_id, view
+from worker.errors import HeldError, NotFoundError, SheetanchorError, UnavailableError, UsageError
+from worker.journal import Journal
+from worker.ledger import Ledger
+from worker.requests import APPROVE, FREEZE, RESUME, Request, Requests
+from worker.state import State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The orders about one app."""
+
+    app: App
+    state: State
+    ledger: Ledger | None
+    clock: Clock
+
+    def carry_out(self) -> bool:
+        """Do what was requested meanwhile, oldest first; return whether there was anything."""
+        requests = Requests(self.state.requests)
+        asked = requests.all()
+        for one in asked:
+            try:
+                self._do(one)
+            except SheetanchorError as error:
+                extra = {"app": self.app.name, "verb": one.verb, "by": one.by}
+                log.warning("request.refused", extra=extra | {"detail": error.message})
+            requests.done(one)
+        return bool(asked)
+
+    def freeze(self, *, by: str, at: str, reason: str) -> None:
+        """Have nothing deployed by itself until `unfreeze`. Raises HeldError."""
+        hold = self._decisions.read()["hold"]
+        if hold and hold["kind"] == "inconsistent":
+            raise _inconsistent(self.app.name, hold)
+        self._decisions.hold("frozen", by=by, at=at, reason=reason, head=None)
+        self._tell("app.frozen", by, reason)
+
+    def end(self, kind: str, *, by: str, at: str, reason: str | None) -> str | None:
+        """End the hold `frozen` or `inconsistent`; have the branch's head looked at.
+
+        Pushes were skipped meanwhile, and GitHub does not send them again. Returns the
+        id of the deployment that looks, None when the app was not held so, or Redis is
+        down: then the next look at the branch finds the head. Raises HeldError.
+        """
+        hold = self._decisions.read()["hold"] or {}
+        if kind == "frozen" and hold.get("kind") == "inconsistent":
+            raise _inconsistent(self.app.name, hold)
+        if hold.get("kind") != kind:
+            return None
+        looks = self._look(kind, by)  # first: a hold must not end with its pushes forgotten
+        self._decisions.lift(kind, by=by, at=at, reason=reason)
+        self._tell(f"app.{'unfrozen' if kind == 'frozen' else 'resumed'}", by, reason)
+        return looks
+
+    def approve(self, deployment: str, *, by: str, at: str) -> tuple[str, list[str]]:
+        """Approve that for which a deployment was refused; return revision and privileges.
+
+        Raises UsageError when it was not refused for any.
+        """
+        journal = Journal(self.state.journals / f"{deployment}.jsonl", self.clock)
+        revision, privileges = _refused_for(journal)
+        Approvals(self.state.approvals).approve(
+            revision, privileges, deployment=deployment, by=by, at=at
+        )
+        self._tell("privileges.approved", by, "; ".join(privileges))
+        return revision, privileges
+
+    def _do(self, asked: Request) -> None:
+        if asked.verb == FREEZE:
+            self.freeze(by=asked.by, at=asked.at, reason=asked.reason or "frozen by hand")
+        elif asked.verb == APPROVE:
+            self.approve(str(asked.deployment), by=asked.by, at=asked.at)
+        else:
+            kind = "inconsistent" if asked.verb == RESUME else "frozen"
+            self.end(kind, by=asked.by, at=asked.at, reason=asked.reason)
+
+    @property
+    def _decisions(self) -> Decisions:
+        return Decisions(self.state.decisions)
+
+    def _look(self, kind: str, by: str) -> str | None:
+        """Queue a deployment of the branch's head, which is judged as usual."""
+        now = self.clock.now()
+        looking = Deployment(
+            id=new_id(now),
+            app=self.app.name,
+            kind="deploy",
+            trigger="reconcile",
+            by=by,
+            queued_at=rfc3339(now),
+            reason="the freeze was ended" if kind == "frozen" else "a person resumed the app",
+            options={"force": False, "pull": True},
+        )
+        try:
+            if self.ledger:
+                return self.ledger.accept(looking, guid=None)[0]
+        except UnavailableError as error:
+            log.warning("head.unqueued", extra={"app": self.app.name, "error": error.message})
+        return None
+
+    def _tell(self, event: str, by: str, reason: str | None) -> None:
+        log.info(event, extra={"app": self.app.name, "by": by, "reason": reason})
+
+
+def _inconsistent(app: str, hold: dict[str, Any]) -> HeldError:
+    return HeldError(
+        f"{app} is inconsistent since {hold['at']}, so nothing is deployed by itself:"
+        f" {hold['reason']}",
+        remedy=f"Mend that first, then run `sheetanchor resume {app}`.",
+    )
+
+
+def _refused_for(journal: Journal) -> tuple[str, list[str]]:
+    asked = journal.deployment()
+    if asked is None:
+        raise NotFoundError(f"There is no deployment {journal.path.stem}.", remedy="Name another.")
+    status = view(asked, journal.records())["status"]
+    for record in reversed(journal.records()):
+        if status == Status.FAILED and "privileges" in record["facts"]:
+            return record["facts"]["revision"], record["facts"]["privileges"]
+    raise UsageError(
+        f"Deployment {asked.id} ({status}) was not refused for new privileges.",
+        remedy="Name one that was; `sheetanchor history APP` lists them.",
+    )
