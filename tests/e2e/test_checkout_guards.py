@@ -178,3 +178,37 @@ def test_local_commits_are_kept_and_named_and_come_back_with_the_old_version(wor
     assert world.git("show", f"{kept}:hotfix.txt", cwd=server) == "made on the server"
     assert not (server / "hotfix.txt").exists()
     assert world.version() == "good"
+
+
+def run_by_hand(world, ended):
+    """Run the command that the remedy gives, in a folder of no meaning; the app answers then."""
+    command = re.search(r"`(docker compose [^`]*)`", ended["error"]["remedy"])[1]
+    subprocess.run(command, shell=True, cwd="/", check=True, capture_output=True)
+    until(world.version, "the app answers")
+
+
+def test_containers_of_other_settings_are_refused_and_the_command_given_helps(world):
+    """One was started from another file by hand, and one is of a service that no file has."""
+    other = world.home / "other.yml"
+    helper = "{image: 'sheetanchor-base:1', command: ['sleep', '900'], init: true}"
+    other.write_text(f"services:\n  web: {{environment: {{X: x}}}}\n  helper: {helper}\n")
+    world.compose("-f", "docker-compose.yml", "-f", str(other), "up", "-d")
+    until(world.version, "the app answers")
+
+    ended = refused_and_unchanged(
+        world, {"more.txt": "5"}, "preflight", "other settings of web", "helper", world.name
+    )
+
+    run_by_hand(world, ended)
+    succeeds(world, {"more.txt": "6"})
+
+
+def test_removed_image_of_what_runs_is_refused_and_the_command_given_helps(world):
+    world.compose("stop")
+    image = world.containers()["web-1"][1]
+    subprocess.run(["docker", "rmi", "--force", image], check=True, capture_output=True)
+
+    ended = refused_and_unchanged(world, {"more.txt": "7"}, "build", "was removed from Docker")
+
+    run_by_hand(world, ended)
+    succeeds(world, {"more.txt": "8"})

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from worker.adapters import compose
 from worker.adapters.engine import Engine
 from worker.errors import GuardError, StepError
 from worker.release import Release, image_names, pin_name
@@ -57,7 +58,8 @@ def pin(attempt: Attempt, release: Release) -> None:
             raise GuardError(
                 f"Image {image[:19]} of service {service}, which runs now, was removed from"
                 " Docker, so there would be no way back to it.",
-                remedy=f"Build or pull {name} again and run `docker compose up -d`, then deploy.",
+                remedy=f"Run `{compose.by_hand(attempt.app, release.project)} --build`, which"
+                f" makes {name} again, then deploy.",
             )
         attempt.engine.tag(image, pin_name(attempt.app.name, release.id, service))
 

@@ -45,7 +45,8 @@ def release(
     raise GuardError(
         f"What runs is neither the last release ({'; '.join(wrong) or 'none is stored'})"
         f" nor the checkout as it is ({why_not}), so there would be no way back to it.",
-        remedy="Run `docker compose up -d` in the checkout until it changes nothing, then deploy.",
+        remedy=f"Run `{compose.by_hand(attempt.app, project)} --remove-orphans` until it changes"
+        " nothing, then deploy.",
     )
 
 
