@@ -111,8 +111,9 @@ FROM common AS tool
 COPY tool.txt /tool.txt
 CMD ["sleep", "infinity"]
 """
-COMPOSE_FILES = ["docker-compose.yml", "docker-compose.prod.yml"]
-IGNORED = ".env.production\nbackups/\nsecrets/\n*spaces.env\n"
+HOST = 'services: {web: {labels: {org.example.host: "written on the host"}}}\n'
+COMPOSE_FILES = ["docker-compose.yml", "docker-compose.prod.yml", "docker-compose.host.yml"]
+IGNORED = ".env.production\nbackups/\nsecrets/\n*spaces.env\n*.host.yml\n"
 INSIDE = {  # service -> files that are read in each of its containers
     "web": ["/motd", "/etc/content", "/variable", "/run/secrets/file", "/run/secrets/value"],
     "cache": ["/variable", "/marker"],
@@ -141,7 +142,8 @@ def files(version, replicas=2, **fields):
 
 
 def untracked(folder, *, word="word", secret="a$$b c'd", **variables):
-    """Write what Git does not know: the env files and a secret."""
+    """Write what Git does not know: the env files, a secret and a Compose file."""
+    (folder / "docker-compose.host.yml").write_text(HOST)
     (folder / "secrets").mkdir(exist_ok=True)
     (folder / "secrets" / "token").write_text("token")
     (folder / "more").mkdir(exist_ok=True)

@@ -49,6 +49,7 @@ def test_files_are_found_behind_spaces_variables_and_includes(checkout):
 
     assert {str(path) for path in found} == {
         ".env",
+        "docker-compose.yml",
         "plain.env",
         "in the open/with spaces.env",
         "more/by variable.env",

@@ -186,7 +186,7 @@ def _source(
     for name in compose_files:
         if not (directory / name).is_file():
             raise GuardError(
-                f"The Compose file {name} does not exist in the revision.",
+                f"The Compose file {name} is neither in the revision nor in the checkout.",
                 remedy="Push it, or mend compose_files.",
             )
         argv += ["-f", str(directory / name)]

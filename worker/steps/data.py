@@ -55,7 +55,7 @@ def config_files(app: App) -> tuple[Path, ...]:
     An env file that is lost is named, too: a restore brings it back.
     """
     found = lend.named((app.checkout,), app.compose_files, app.env_path)
-    names = [str(path) for path in found if path.suffix not in (".yml", ".yaml")]
+    names = [str(path) for path in found]
     checkout = Checkout(app.checkout, app.branch, app.clone_url)
     try:
         tracked = set(checkout.tracked("HEAD", names)) if checkout.exists() else set()

@@ -47,14 +47,14 @@ def lent(
 
 
 def named(tops: Sequence[Path], compose_files: Sequence[str], env_file: Path | None) -> list[Path]:
-    """Return the small files in any of these folders that the Compose files name.
+    """Return the Compose files and the small files in these folders that they name.
 
     Relative paths. Compose files that are included or extended are read, too;
     so is the `.env` beside each, which no file has to name. `env_file` is what
     is interpolated from.
     """
     todo, seen = [Path(name) for name in compose_files], set()
-    found: set[Path] = set()
+    found = {path for path in todo if any(_small(top / path) for top in tops)}
     while todo:
         path = todo.pop()
         if path in seen:
