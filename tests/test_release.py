@@ -2,7 +2,14 @@
 
 import pytest
 
-from worker.release import VARIABLES, given_files, put_inside, replicas, sharing
+from worker.release import (
+    VARIABLES,
+    given_files,
+    put_inside,
+    replicas,
+    sharing,
+    with_other_contents,
+)
 from worker.steps.build import foreign
 
 
@@ -62,3 +69,6 @@ def test_contents_and_files_of_configs_and_secrets_are_told_apart():
 
     assert put_inside(model) == {"web": ["hello", "value"]}
     assert given_files(model) == [("cache", "/srv/token")]
+    assert with_other_contents(model, model) == set()
+    assert with_other_contents(model, {**model, VARIABLES: {"A": "changed"}}) == {"web"}
+    assert with_other_contents({}, model) == {"web"}

@@ -7,14 +7,14 @@ the app's lock: a deployment's own Git commands would collide with these.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from statistics import median
 from typing import Any
 
 from worker.adapters.containers import Container
 from worker.errors import HeldError, SheetanchorError, SkippedError
 from worker.journal import journals
-from worker.release import Release
+from worker.release import Release, replicas, with_other_contents
 from worker.steps import preflight, present, pull
 from worker.steps.attempt import Attempt
 
@@ -72,20 +72,31 @@ def _services(attempt: Attempt) -> Forecast:
     project = attempt.fact("preflight", "project")
     new = Release(attempt.id, attempt.fact("preflight", "revision"), project, folder, {})
     hashes = attempt.compose.hashes(new.model_path, attempt.app.checkout, attempt.before)
-    return {"services": sorted_out(hashes, new.model()["services"], attempt.before)}
+    model, old = new.model(), attempt.old_release()
+    other = with_other_contents(old.model(), model) if old else set()
+    return {"services": sorted_out(hashes, model["services"], attempt.before, other)}
 
 
 def sorted_out(
-    hashes: present.Hashes, services: dict[str, Any], there: Iterable[Container]
+    hashes: present.Hashes,
+    services: dict[str, Any],
+    there: Iterable[Container],
+    other: Set[str],
 ) -> dict[str, list[str]]:
-    """Return `created`, `recreated`, `may_be_recreated`, `kept` and `removed` services."""
+    """Return `created`, `recreated`, `may_be_recreated`, `kept` and `removed` services.
+
+    `other`: those that Compose would keep, and that get another config or secret inside.
+    """
     now = {one.service: one.config_hash for one in there}
+    wanted = {service for service in hashes if replicas(services[service])}
     found: dict[str, list[str]] = {
-        "created": sorted(set(hashes) - set(now)),
+        "created": sorted(wanted - set(now)),
         "removed": sorted(set(now) - set(hashes)),
-        "recreated": sorted(one for one in hashes if one in now and hashes[one] != now[one]),
+        "recreated": sorted(
+            one for one in hashes if one in now and (hashes[one] != now[one] or one in other)
+        ),
     }
-    same = sorted(one for one in hashes if hashes[one] == now.get(one))
+    same = sorted(one for one in hashes if hashes[one] == now.get(one) and one not in other)
     found["may_be_recreated"] = [one for one in same if not _settled(services[one])]
     return found | {"kept": [one for one in same if _settled(services[one])]}
 

@@ -15,7 +15,9 @@ import docker
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 DEPENDS_ON = "com.docker.compose.depends_on"
-OUR_OWN = (  # labels that say how and from where Compose was called
+NUMBER = re.compile(r"(PREFIX-[a-z]+)-[0-9]+\b")  # of a replica: Compose chooses whom it keeps
+OUR_OWN = (  # labels that say how and from where Compose was called, and a replica's number
+    "com.docker.compose.container-number",
     "com.docker.compose.config-hash",
     "com.docker.compose.image",
     "com.docker.compose.replace",
@@ -36,16 +38,16 @@ def view(project, files, replaced):
     text = json.dumps(found)
     for value, word in replaced.items():
         text = text.replace(value, word)
-    return sorted_out(json.loads(text))
+    return sorted_out(json.loads(NUMBER.sub(r"\1", text)))
 
 
 def sorted_out(value):
-    """Return a view whose lists of plain texts are sorted: their order says nothing."""
+    """Return a view whose lists are sorted: their order says nothing."""
     if isinstance(value, dict):
         return {key: sorted_out(inner) for key, inner in value.items()}
-    if isinstance(value, list) and not all(isinstance(inner, str) for inner in value):
-        return [sorted_out(inner) for inner in value]
-    return sorted(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return sorted(map(sorted_out, value), key=json.dumps)
+    return value
 
 
 def differences(one, other, where=""):
@@ -95,7 +97,7 @@ def _container(client, one, names):
         "host": host,
         "mounts": [HEX.sub("ID", json.dumps(mount)) for mount in raw["Mounts"]],
         "networks": {name: _aliases(one, net["Aliases"]) for name, net in networks.items()},
-        "state": [state["Status"], state["ExitCode"], (state.get("Health") or {}).get("Status")],
+        "state": f"{state['Status']} {state['ExitCode']} {(state.get('Health') or {}).get('Status')}",
         "layers": client.images.get(raw["Image"]).attrs["RootFS"]["Layers"],
     }
 
@@ -126,4 +128,5 @@ def _file(one, path):
     stream, _ = one.get_archive(path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
         member = tar.getmembers()[0]
-        return [oct(member.mode), member.uid, member.gid, tar.extractfile(member).read().decode()]
+        content = tar.extractfile(member).read().decode()
+    return f"{member.mode:o} {member.uid}:{member.gid} {content}"

@@ -15,7 +15,7 @@ from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
-from worker.release import Release, given_files, policy_of, put_inside
+from worker.release import Release, given_files, policy_of, with_other_contents
 from worker.steps import before, leaving, quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.mounts import sources
@@ -182,10 +182,9 @@ def _with_other_contents(attempt: Attempt, target: Release) -> set[str]:
     left = attempt.new_release() if attempt.going_back else attempt.old_release()
     if left is None:
         return set()
-    then, now = put_inside(left.model()), put_inside(target.model())
     noted = {one.id for one in attempt.before}
     theirs = {one.service for one in attempt.containers if (one.id in noted) != attempt.going_back}
-    return theirs & {service for service in now if now[service] != then.get(service)}
+    return theirs & with_other_contents(left.model(), target.model())
 
 
 def _wrong(attempt: Attempt, target: Release) -> list[str]:
