@@ -97,7 +97,7 @@ def _container(client, one, names):
         "host": host,
         "mounts": [HEX.sub("ID", json.dumps(mount)) for mount in raw["Mounts"]],
         "networks": {name: _aliases(one, net["Aliases"]) for name, net in networks.items()},
-        "state": f"{state['Status']} {state['ExitCode']} {(state.get('Health') or {}).get('Status')}",
+        "state": f"{state['Status']} {state['ExitCode']} {state.get('Health', {}).get('Status')}",
         "layers": client.images.get(raw["Image"]).attrs["RootFS"]["Layers"],
     }
 
