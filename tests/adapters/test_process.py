@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.adapters import process
-from worker.errors import CommandError
+from worker.errors import CancelledError, CommandError
 
 ENV = {"PATH": os.defpath}
 
@@ -52,6 +52,22 @@ def test_timeout_kills_what_the_program_started(tmp_path):
         run("sh", "-c", f"sleep 60 & echo $! > {pids}; sleep 60", timeout=0.5)
 
     assert gone(int(pids.read_text()))
+
+
+def test_program_is_killed_once_it_is_given_up(tmp_path):
+    pids, asked = tmp_path / "pids", []
+
+    def ask():
+        asked.append(pids.exists())
+        if len(asked) == 2:
+            raise CancelledError("Ann cancelled it.", remedy="Deploy again.")
+
+    with pytest.raises(CancelledError), process.given_up(ask):
+        run("sh", "-c", f"sleep 60 & echo $! > {pids}; sleep 60", timeout=60)
+
+    assert gone(int(pids.read_text()))
+    assert run("sh", "-c", "sleep 0.6; echo out", timeout=10) == "out\n"
+    assert len(asked) == 2
 
 
 def test_grandchild_that_holds_the_output_open_does_not_hold_us(monkeypatch):
