@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.patient import patient_world
 from tests.e2e.test_kill import process_of
-from tests.e2e.world import World, release, until
+from tests.e2e.world import release, until
 from worker.decisions import Decisions
 
 SLOW = "FROM sheetanchor-base:1\nRUN sleep 5; echo {}\nCOPY app.py release.json /app/\n"
@@ -22,7 +23,7 @@ def shops(tmp_path, mongod):
     made = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        made.append(World(tmp_path / name, mongod, health={"timeout": 90}))
+        made.append(patient_world(tmp_path / name, mongod))
     shop, other = made
     try:
         more = other.config.read_text()

@@ -5,8 +5,9 @@ import signal
 
 import pytest
 
+from tests.e2e.patient import patient_world
 from tests.e2e.test_kill import process_of
-from tests.e2e.world import World, release, until
+from tests.e2e.world import release, until
 
 LONG = "FROM sheetanchor-base:1\nRUN sleep {}\nCOPY app.py release.json /app/\n"
 START = 'CMD ["python3", "/app/app.py"]\n'
@@ -15,7 +16,7 @@ START = 'CMD ["python3", "/app/app.py"]\n'
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, mongod):
     """One app for all: what is cancelled leaves it as it was."""
-    made = World(tmp_path_factory.mktemp("cancel"), mongod, health={"timeout": 90})
+    made = patient_world(tmp_path_factory.mktemp("cancel"), mongod)
     try:
         made.prepare()
         made.first = made.cli_json("deploy", made.name)

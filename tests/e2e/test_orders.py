@@ -2,14 +2,15 @@
 
 import pytest
 
+from tests.e2e.patient import patient_world
 from tests.e2e.test_holds import SLOW, START, lose_redis
-from tests.e2e.world import World, release, until
+from tests.e2e.world import release, until
 from worker.decisions import Decisions
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, mongod):
-    made = World(tmp_path_factory.mktemp("orders"), mongod, health={"timeout": 90})
+    made = patient_world(tmp_path_factory.mktemp("orders"), mongod)
     try:
         made.begin()
         yield made
