@@ -83,24 +83,25 @@ def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
 
 def look(attempt: Attempt, target: Release, watch: Watch) -> str | None:
     """Return what is wrong now, or None. Raises HealthError for what cannot mend."""
-    containers, services = attempt.containers, target.model()["services"]
-    twins = before.twins(attempt.before, containers) if attempt.going_back else {}
-    for service in target.images:
-        there = [one for one in containers if one.service == service]
-        stood = [one for one in attempt.before if one.service == service]
-        wanted = len(stood) if attempt.going_back else replicas(services.get(service) or {})
-        if len(there) < wanted:
-            return f"service {service} has {len(there)} of {wanted} containers"
-        one_shot = _one_shot(services, service) and not any(one.running for one in stood)
-        complaints = [
-            _twin(attempt, services, one, twins[one.id], watch)
-            if one.id in twins
-            else _container(one, watch, one_shot)
-            for one in there
-        ]
-        if any(complaints):
-            return next(filter(None, complaints))
-    return _urls(attempt)
+    services = target.model()["services"]
+    there = before.places(one for one in attempt.containers if one.service in target.images)
+    stood = before.places(attempt.before)
+    wanted = before.scale(attempt.before, target.images)
+    if not attempt.going_back:
+        wanted = {name: replicas(services.get(name) or {}) for name in target.images}
+    has = before.scale(there.values(), target.images).items()
+    complaints: list[str | None] = [
+        f"service {name} has {count} of {wanted[name]} containers"
+        for name, count in has
+        if count < wanted[name]
+    ]
+    for place, one in there.items():  # all of them: one that crashes again and again ends it
+        if attempt.going_back and place in stood:
+            complaints.append(_twin(attempt, services, one, stood[place], watch))
+        else:
+            ran = any(twin.running for twin in stood.values() if twin.service == one.service)
+            complaints.append(_container(one, watch, _one_shot(services, one.service) and not ran))
+    return next(filter(None, complaints), None) or _urls(attempt)
 
 
 def _twin(
