@@ -148,12 +148,12 @@ def _keep_variables(model: Model, directory: Path, env_file: Path | None) -> Non
         model[VARIABLES] = values
 
 
-def by_hand(app: App, project: str) -> str:
+def by_hand(app: App, project: str, *options: str) -> str:
     """Return the command by which a person brings the checkout up, as it stands."""
     words = ["docker", "compose", "-p", project, "--project-directory", str(app.checkout)]
     words += [word for name in app.compose_files for word in ("-f", str(app.checkout / name))]
     words += ["--env-file", str(app.env_path)] if app.env_path else []
-    return shlex.join([*words, "up", "-d"])
+    return shlex.join([*words, "up", "-d", *options])
 
 
 def value_in(env_file: Path, name: str, scratch: Path) -> str | None:

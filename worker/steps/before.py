@@ -7,7 +7,7 @@ its service with the first, the second with the second. Pure.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from worker.adapters.containers import Container
@@ -68,3 +68,23 @@ def done(one: Container, service: Mapping[str, Any]) -> bool:
 def was_ill(one: Container, unstable: Iterable[str]) -> bool:
     """Return whether a container that ran did not run well; `unstable` are names."""
     return one.status == "restarting" or one.health == "unhealthy" or one.name in unstable
+
+
+def given_up(
+    before: Sequence[Container], now: Sequence[Container], services: Mapping[str, Any]
+) -> list[str]:
+    """Return sentences for what a person had set by hand and a new version does not keep."""
+    if before and not any(one.running for one in before):
+        return ["Nothing of the app ran before; it runs now."]
+    rest, old = resting(before, services), twins(before, now)
+    woken = [(one, old[one.id]) for one in now if one.running and one.id in old]
+    paused = sorted({one.service for one, twin in woken if twin.status == "paused"})
+    stopped = sorted({one.service for one, twin in woken if twin.id in rest})
+    found = [f"Paused before, and running now: {', '.join(paused)}."] if paused else []
+    found += [f"Stopped before, and running now: {', '.join(stopped)}."] if stopped else []
+    had, has = scale(before, services), scale(now, services)
+    return found + [
+        f"Service {name} had {count} containers, and has {has[name]} as its Compose file says."
+        for name, count in had.items()
+        if count > has[name]
+    ]

@@ -15,8 +15,8 @@ from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
-from worker.release import Release, given_files, policy_of, with_other_contents
-from worker.steps import before, leaving, quiet
+from worker.release import Release, given_files, with_other_contents
+from worker.steps import as_before, before, leaving, quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.mounts import sources
 
@@ -40,9 +40,12 @@ def run(attempt: Attempt) -> Facts:
     leaving.make_room(attempt, target)
     attempt.note({"up": True})
     _bring_up(attempt, target)
-    _give_policies_back(attempt, target)
+    as_before.give_policies_back(attempt, target)
     if attempt.going_back:
-        _pause_again(attempt)
+        as_before.pause_again(attempt)
+    else:
+        services = target.model().get("services") or {}
+        warnings = [*warnings, *before.given_up(attempt.before, attempt.containers, services)]
     return {
         "release": target.id,
         "serving_at": rfc3339(attempt.clock.now()),
@@ -74,7 +77,7 @@ def confirm(attempt: Attempt, target: Release) -> None:
     ]
     if wrong:
         raise _not_there(wrong)
-    _give_policies_back(attempt, target)
+    as_before.give_policies_back(attempt, target)
 
 
 def _not_there(wrong: list[str]) -> StepError:
@@ -120,46 +123,17 @@ def _up(attempt: Attempt, target: Release) -> None:
     for one in attempt.containers:
         if one.status == "paused":  # Compose cannot start it
             attempt.engine.unpause(one)
-    model, directory = target.model_path, attempt.app.checkout
+    model, directory, say = target.model_path, attempt.app.checkout, attempt.say
+    scale = before.scale(attempt.before, target.images) if attempt.going_back else {}
     if stale := sorted(_stale(attempt, target) | _with_other_contents(attempt, target)):
+        some = {name: scale[name] for name in stale if name in scale}
         attempt.compose.up(
-            model, directory, stale, start=False, recreate=True, on_line=attempt.say
+            model, directory, stale, start=False, recreate=True, scale=some, on_line=say
         )  # only made: who starts when is for the whole `up` to decide
     if attempt.going_back:
-        _up_as_before(attempt, target)
+        as_before.up(attempt, target, scale)
     else:
-        attempt.compose.up(model, directory, on_line=attempt.say)
-
-
-def _up_as_before(attempt: Attempt, target: Release) -> None:
-    """Have as many containers as before; start those that ran."""
-    model, directory, say = target.model_path, attempt.app.checkout, attempt.say
-    scale = before.scale(attempt.before, target.images)
-    resting = _resting(attempt, target)
-    if not resting:
-        attempt.compose.up(model, directory, scale=scale, on_line=say)
-        return
-    attempt.compose.up(model, directory, start=False, scale=scale, on_line=say)
-    partly = {one.service for one in attempt.before if one.id in resting}
-    whole = {name: count for name, count in scale.items() if count and name not in partly}
-    if whole:
-        attempt.compose.up(model, directory, sorted(whole), scale=whole, on_line=say)
-    twins = before.twins(attempt.before, attempt.containers)
-    for one in attempt.containers:
-        if one.service in partly and one.id in twins and twins[one.id].id not in resting:
-            attempt.engine.start(one.id)
-
-
-def _resting(attempt: Attempt, target: Release) -> set[str]:
-    return before.resting(attempt.before, target.model().get("services") or {})
-
-
-def _pause_again(attempt: Attempt) -> None:
-    """Freeze what a person had frozen."""
-    twins = before.twins(attempt.before, attempt.containers)
-    for one in attempt.containers:
-        if one.id in twins and twins[one.id].status == "paused" and one.status == "running":
-            attempt.engine.pause(one)
+        attempt.compose.up(model, directory, on_line=say)
 
 
 def _stale(attempt: Attempt, target: Release) -> set[str]:
@@ -191,8 +165,8 @@ def _wrong(attempt: Attempt, target: Release) -> list[str]:
     """Return what keeps the containers from being the release's, as sentences."""
     now = [one for one in attempt.containers if one.service in target.images]
     twins = before.twins(attempt.before, now) if attempt.going_back else {}
-    resting = _resting(attempt, target) if attempt.going_back else set()
-    found = _miscounted(attempt, target, now) if attempt.going_back else []
+    resting = as_before.resting(attempt, target) if attempt.going_back else set()
+    found = as_before.miscounted(attempt, target, now) if attempt.going_back else []
     for one in now:
         twin = twins.get(one.id)
         if one.image != target.images[one.service][1]:
@@ -204,46 +178,9 @@ def _wrong(attempt: Attempt, target: Release) -> list[str]:
     return found
 
 
-def _miscounted(attempt: Attempt, target: Release, now: list[Container]) -> list[str]:
-    """Return the services that have not as many containers as before."""
-    there, wanted = before.scale(now, target.images), before.scale(attempt.before, target.images)
-    return [
-        f"service {service} has {there[service]} containers, not {count}"
-        for service, count in wanted.items()
-        if there[service] != count
-    ]
-
-
 def _started(one: Container, was_awake: bool) -> bool:
     """Whether a container was started; one that has ended since is for `health` to judge.
 
     On the way back, one that ran before has to run again.
     """
     return one.running or (one.status == "exited" and not was_awake)
-
-
-def _give_policies_back(attempt: Attempt, target: Release) -> None:
-    """Give containers that were only stopped and started their restart policies back.
-
-    A container made anew has its model's; on the way back, what a person had given
-    to the one in its place. A noted `no` of an inconsistent app may be what a way
-    back left that did not end: then the model's holds.
-    """
-    noted = {one.id: one for one in attempt.before}
-    twins = before.twins(attempt.before, attempt.containers) if attempt.going_back else {}
-    services = target.model().get("services") or {}
-    for one in attempt.containers:
-        twin = noted.get(one.id) or twins.get(one.id)
-        policy = dict(twin.policy) if twin else {}
-        unsure = policy.get("Name", "") == "no" and _was_inconsistent(attempt)
-        if not policy.get("Name") or unsure:
-            policy = policy_of(services.get(one.service) or {})
-        if one.policy | {"Name": one.policy.get("Name") or "no"} != policy:
-            attempt.engine.set_policy(one.id, policy)
-
-
-def _was_inconsistent(attempt: Attempt) -> bool:
-    hold = attempt.decisions.read()["hold"]
-    while hold and hold["kind"] != "inconsistent":
-        hold = hold.get("under")
-    return hold is not None
