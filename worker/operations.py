@@ -22,7 +22,7 @@ from worker.decisions import UNTIL_ENDED, Decisions
 from worker.errors import CommandError, GuardError, NotFoundError, StepError
 from worker.release import Release
 from worker.state import State
-from worker.steps import neighbours, present
+from worker.steps import neighbours, ownership, present
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _holds_anyway(hold: dict[str, Any], head: str | None) -> bool:
 
 def project_of(app: App, state: State, engine: Engine) -> str | None:
     """Return the Compose project: configured, the containers' own, or the running release's."""
-    if found := app.project or engine.project_in(str(app.checkout)):
+    if found := app.project or ownership.project_in_checkout(app, state, engine):
         return found
     running = Decisions(state.decisions).read()["running"] or {}
     try:

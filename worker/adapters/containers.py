@@ -6,8 +6,17 @@ from typing import Any, NamedTuple, Self
 
 ASIDE = "-left-by-"  # between the own name of a container that was set aside, and for what
 PROJECT = "com.docker.compose.project"
+RUNNING = ("running", "restarting", "paused")  # between two restarts, too
 
 Policy = dict[str, Any]
+
+
+class Started(NamedTuple):
+    """What a container tells of the `docker compose up` that made it."""
+
+    project: str
+    files: tuple[str, ...]  # Compose files, absolute
+    running: bool
 
 
 class Mounted(NamedTuple):
@@ -51,11 +60,13 @@ class Container:
     stop_timeout: int
     mounts: tuple[Mounted, ...]
     health_budget: float  # seconds that the health check asks for
+    files: tuple[str, ...] = ()  # Compose files that it was made with, absolute
+    env_files: tuple[str, ...] = ()  # what `--env-file` named, as it was named
 
     @property
     def running(self) -> bool:
         """Whether the container's program runs, between two restarts too."""
-        return self.status in ("running", "restarting", "paused")
+        return self.status in RUNNING
 
     @property
     def own_name(self) -> str:
@@ -74,7 +85,8 @@ class Container:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Return the container that `as_dict` wrote."""
-        tuples = {"depends_on": tuple(fields["depends_on"])}
+        names = ("depends_on", "files", "env_files")
+        tuples = {name: tuple(fields.get(name, ())) for name in names}
         mounts = tuple(Mounted(*one) for one in fields["mounts"])
         return cls(**{**fields, **tuples, "mounts": mounts})
 
@@ -115,7 +127,14 @@ def inspected(raw: dict[str, Any]) -> Container:
         stop_timeout=_or(raw["Config"].get("StopTimeout"), 10),
         mounts=tuple(map(_mounted, raw["Mounts"])),
         health_budget=_health_budget(raw["Config"].get("Healthcheck") or {}),
+        files=listed(labels, "project.config_files"),
+        env_files=listed(labels, "project.environment_file"),
     )
+
+
+def listed(labels: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the parts of one of Compose's labels that holds a list."""
+    return tuple(filter(None, labels.get(f"com.docker.compose.{name}", "").split(",")))
 
 
 def _mounted(raw: dict[str, Any]) -> Mounted:

@@ -15,9 +15,23 @@ import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from worker.adapters.containers import PROJECT, Container, Policy, Volume, inspected, stop_order
+from worker.adapters.containers import (
+    PROJECT,
+    RUNNING,
+    Container,
+    Policy,
+    Started,
+    Volume,
+    inspected,
+    listed,
+    stop_order,
+)
+from worker.clock import SystemClock
 from worker.errors import StepError, UnavailableError
 
+ENDING = "cannot update a stopped container"
+ENDING_TRIES = 20
+ENDING_PAUSE = 0.25  # seconds
 TIMEOUT = 120  # seconds, for one request; stopping adds the container's own grace
 
 
@@ -43,15 +57,21 @@ class Engine:
             found = [self._inspect(entry["Id"]) for entry in listed]
         return sorted((one for one in found if one), key=lambda one: one.name)
 
-    def project_in(self, directory: str) -> str | None:
-        """Return the project whose containers were started from this folder, if any."""
-        for folder in dict.fromkeys((directory, os.path.realpath(directory))):
-            label = f"com.docker.compose.project.working_dir={folder}"
-            with _translated(f"look for containers of {folder}"):
-                listed = self._client.api.containers(all=True, filters={"label": label})
-            if listed:
-                return str(listed[0]["Labels"][PROJECT])
-        return None
+    def started_in(self, directory: str) -> list[Started]:
+        """Return what the containers that were started from this folder tell of it."""
+        name = "com.docker.compose.project.working_dir"
+        with _translated(f"look for containers of {directory}"):
+            there = self._client.api.containers(all=True, filters={"label": name})
+        here = os.path.realpath(directory)
+        return [
+            Started(
+                entry["Labels"].get(PROJECT, ""),
+                listed(entry["Labels"], "project.config_files"),
+                entry["State"] in RUNNING,
+            )
+            for entry in there
+            if os.path.realpath(entry["Labels"][name]) == here
+        ]
 
     def _inspect(self, container: str) -> Container | None:
         try:
@@ -69,9 +89,22 @@ class Engine:
         return dict(one.partition("=")[::2] for one in listed)
 
     def set_policy(self, container: str, policy: Policy) -> None:
-        """Give a container this restart policy."""
+        """Give a container this restart policy.
+
+        Docker refuses it for one that ends at that moment, as in a crash loop (seen
+        with 20.10), and takes it a moment later.
+        """
+        clock = SystemClock()
         with _translated("set a restart policy"):
-            self._client.api.update_container(container, restart_policy=policy)
+            for left in range(ENDING_TRIES - 1, -1, -1):
+                try:
+                    self._client.api.update_container(container, restart_policy=policy)
+                except docker.errors.APIError as error:
+                    if not left or ENDING not in str(error.explanation):
+                        raise
+                    clock.sleep(ENDING_PAUSE)
+                else:
+                    return
 
     def stop(self, containers: Sequence[Container]) -> None:
         """Stop containers, those that depend on others first, each with its own grace."""

@@ -15,7 +15,7 @@ from worker.clock import rfc3339
 from worker.deployment import Status
 from worker.errors import CommandError, FullError, GuardError, SkippedError, UsageError
 from worker.release import Release
-from worker.steps import addresses, covered, gate, health, neighbours, present, quiet
+from worker.steps import addresses, covered, gate, health, neighbours, ownership, present, quiet
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
@@ -42,6 +42,8 @@ def run(attempt: Attempt) -> Facts:
     containers = [one for one in there if not (one.oneoff or one.aside)]
     quiet.nobody_else_at_work(attempt, project)
     neighbours.judge_project(attempt, project, containers)
+    if not containers:
+        ownership.refuse_second(app, attempt.state, attempt.engine, project)
     _writes_where_backups_look(attempt, project, containers)
     _databases_can_be_restored(attempt)
     _room(attempt)
@@ -152,7 +154,7 @@ def _project(attempt: Attempt) -> str:
     app = attempt.app
     if app.project:
         return app.project
-    if running := attempt.engine.project_in(str(app.checkout)):
+    if running := ownership.project_in_checkout(app, attempt.state, attempt.engine):
         return running
     try:
         model = compose.render(app.checkout, app.compose_files, app.env_path, None)
