@@ -181,9 +181,9 @@ def test_local_commits_are_kept_and_named_and_come_back_with_the_old_version(wor
 
 
 def run_by_hand(world, ended):
-    """Run the command that the remedy gives, in a folder of no meaning; the app answers then."""
-    command = re.search(r"`(docker compose [^`]*)`", ended["error"]["remedy"])[1]
-    subprocess.run(command, shell=True, cwd="/", check=True, capture_output=True)
+    """Run the commands that the remedy gives, in a folder of no meaning; the app answers then."""
+    for command in re.findall(r"`(docker [^`]*)`", ended["error"]["remedy"]):
+        subprocess.run(command, shell=True, cwd="/", check=True, capture_output=True)
     until(world.version, "the app answers")
 
 
@@ -195,9 +195,8 @@ def test_containers_of_other_settings_are_refused_and_the_command_given_helps(wo
     world.compose("-f", "docker-compose.yml", "-f", str(other), "up", "-d")
     until(world.version, "the app answers")
 
-    ended = refused_and_unchanged(
-        world, {"more.txt": "5"}, "preflight", "other settings of web", "helper", world.name
-    )
+    words = ("other settings of web", "helper", f"-f docker-compose.yml -f {other}")
+    ended = refused_and_unchanged(world, {"more.txt": "5"}, "preflight", *words)
 
     run_by_hand(world, ended)
     succeeds(world, {"more.txt": "6"})

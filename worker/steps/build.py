@@ -55,11 +55,11 @@ def pin(attempt: Attempt, release: Release) -> None:
     """Hold a release's images by tags of our own. Raises GuardError when one is gone."""
     for service, (name, image) in release.images.items():
         if attempt.engine.image_id(image) is None:
+            again = compose.by_hand(attempt.app, release.project, "--build")
             raise GuardError(
                 f"Image {image[:19]} of service {service}, which runs now, was removed from"
                 " Docker, so there would be no way back to it.",
-                remedy=f"Run `{compose.by_hand(attempt.app, release.project)} --build`, which"
-                f" makes {name} again, then deploy.",
+                remedy=f"Run `{again}`, which makes {name} anew, then deploy.",
             )
         attempt.engine.tag(image, pin_name(attempt.app.name, release.id, service))
 

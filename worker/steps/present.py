@@ -5,8 +5,9 @@ with. The image ids are the containers' own: a tag may have moved since.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from worker import durable
 from worker.adapters import compose
@@ -37,17 +38,59 @@ def release(
         if not wrong:
             return _with_images_of(attempt, stored, containers)
     rendered, why_not = _rendered(attempt, project, head)
+    orphans: list[str] = []
     if rendered:
-        differing = differences(_hashes(rendered, attempt, containers), containers)
+        hashes = _hashes(rendered, attempt, containers)
+        differing = differences(hashes, containers)
+        orphans = [one.name for one in containers if one.service not in hashes]
         if not differing:
             return _with_images_of(attempt, rendered, containers)
         why_not = "; ".join(differing)
+    started, remedy = _otherwise(attempt, project, containers, orphans)
     raise GuardError(
         f"What runs is neither the last release ({'; '.join(wrong) or 'none is stored'})"
-        f" nor the checkout as it is ({why_not}), so there would be no way back to it.",
-        remedy=f"Run `{compose.by_hand(attempt.app, project)} --remove-orphans` until it changes"
-        " nothing, then deploy.",
+        f" nor the checkout as it is ({why_not}), so there would be no way back to it.{started}",
+        remedy=remedy,
     )
+
+
+def _otherwise(
+    attempt: Attempt, project: str, containers: list[Container], orphans: list[str]
+) -> tuple[str, str]:
+    """Return how the containers were started, if not as configured, and what to do.
+
+    The remedy's command recreates them from the checkout, as it stands; containers
+    that it does not know are a person's to remove, as they may hold data.
+    """
+    app = attempt.app
+    gone = f"remove what is not needed (`docker rm -f {' '.join(orphans)}`) and " if orphans else ""
+    command = f"`{compose.by_hand(app, project)}`"
+    again = f"{gone}run {command}, which makes the containers what the checkout says, then deploy."
+    wanted = _inside(app.checkout, [str(app.env_path)] if app.env_path else [])
+    for one in containers:
+        files, env_files = _started_with(one, app.checkout, attempt.state.releases)
+        if files and (files != list(app.compose_files) or env_files not in ([], wanted)):
+            words = [f"-f {name}" for name in files] + [f"--env-file {name}" for name in env_files]
+            keys = f"compose_files = {json.dumps(files)}"
+            keys += f" and env_file = {json.dumps(env_files[-1])}" if env_files else ""
+            return (
+                f" Container {one.name} was started with {' '.join(words)}.",
+                f"If that is meant, set {keys} for apps.{app.name} in sheetanchor.toml, restart"
+                f" sheetanchor, and deploy. Else {again}",
+            )
+    return "", again[0].upper() + again[1:]
+
+
+def _started_with(one: Container, checkout: Path, releases: Path) -> tuple[list[str], list[str]]:
+    """Return the Compose files and env files of a container that a person started."""
+    if any(name.startswith(f"{releases}/") for name in one.files):
+        return [], []  # it is one of ours
+    return _inside(checkout, one.files), _inside(checkout, one.env_files)
+
+
+def _inside(checkout: Path, names: Sequence[str]) -> list[str]:
+    """Return paths relative to the checkout where they lie in it."""
+    return [name.removeprefix(f"{checkout}/") for name in names]
 
 
 def differences(hashes: Hashes, containers: list[Container]) -> list[str]:
