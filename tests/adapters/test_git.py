@@ -164,6 +164,42 @@ def test_git_runs_as_the_owner_of_the_checkout(checkout, clones):
     assert (checkout.directory / "new" / "y").stat().st_uid == 12345
 
 
+def test_edits_that_the_real_index_hides_are_seen(checkout):
+    """`--skip-worktree` is how people keep a tracked file as this host needs it."""
+    top = checkout.directory
+    git(top, "update-index", "--skip-worktree", "a")
+    (top / "a").write_text("edited")
+    (top / "gone" / "x").unlink()
+    os.utime(top / "up" / "logo")
+    assert git(top, "diff", "--name-only") == "gone/x"
+
+    assert checkout.edited(checkout.head().revision) == ["a", "gone/x"]
+
+
+def test_submodule_that_a_revision_drops_keeps_its_files(checkout):
+    """Deployed by hand before, with its submodules."""
+    top, dev = checkout.directory, checkout.directory.parent / "dev"
+    entry = f"160000,{git(dev, 'rev-parse', 'HEAD')},theme"
+    git(dev, "update-index", "--add", "--cacheinfo", entry)
+    git(dev, "commit", "--quiet", "-m", "with a submodule")
+    git(dev, "push", "--quiet", "origin", "HEAD:main")
+    git(top, "pull", "--quiet", "--ff-only")
+    (top / "theme" / "style.css").write_text("theirs")
+    assert checkout.submodules("HEAD") == ["theme"]
+    git(dev, "rm", "--cached", "--quiet", "theme")
+    new = put(dev, {"b": "b"})
+
+    old = checkout.head()
+    checkout.fetch()
+    kept = checkout.local_changes("d1", without=[])
+    checkout.move(kept, new, Head(new, old.ref), without=[])
+
+    assert (top / "theme" / "style.css").read_text() == "theirs"
+    assert (top / "b").read_text() == "b"
+    checkout.move(new, kept, old, without=[])
+    assert checkout.head() == old
+
+
 def test_git_that_cannot_tell_is_not_taken_for_nothing_kept(checkout, tmp_path, monkeypatch):
     """The way back would leave the checkout at the new revision, and call that well."""
     kept = checkout.local_changes("d1", without=[])

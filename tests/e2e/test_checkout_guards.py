@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from tests.e2e.test_surroundings import COMPOSE, refused_and_unchanged
-from tests.e2e.world import World, release, until
+from tests.e2e.test_surroundings import COMPOSE, refused, refused_and_unchanged
+from tests.e2e.world import WHO, World, release, until
 
 MOUNTED = COMPOSE + "    volumes: ['./uploads:/app/uploads']\n"
 
@@ -48,6 +48,7 @@ def command_in(remedy, begin):
 def test_lock_of_a_persons_git_is_refused_and_its_remedy_helps(world):
     lock = world.checkout / ".git" / "index.lock"
     lock.touch()
+    (lock.parent / "HEAD.lock").touch()
     two = {"release.json": release("two")}
 
     ended = refused_and_unchanged(world, two, "preflight", str(lock), "was killed")
@@ -114,14 +115,18 @@ def test_change_under_uploads_is_refused_and_reverting_it_helps(world):
 
 
 def test_untracked_file_in_the_way_is_refused_and_moving_it_helps(world):
-    mine = world.checkout / "notes.txt"
-    mine.write_text("a person's")
-    ended = refused_and_unchanged(world, {"notes.txt": "theirs"}, "pull", "file notes.txt")
-    assert f"Move {mine} away" in ended["error"]["remedy"]
+    """All of them at once: one push for each would try a person's patience."""
+    mine = [world.checkout / name for name in ("notes", "notes.txt")]
+    for path in mine:
+        path.write_text("a person's")
+    theirs = {"notes.txt": "theirs", "notes/of/today.txt": "theirs"}
+    ended = refused_and_unchanged(world, theirs, "pull", "files notes, notes.txt")
+    assert f"Move {mine[0]}, {mine[1]} away" in ended["error"]["remedy"]
 
-    mine.rename(world.home / "notes.txt")
+    for path in mine:
+        path.rename(world.home / path.name)
     succeeds(world, {})
-    assert mine.read_text() == "theirs"
+    assert mine[1].read_text() == "theirs"
 
 
 def test_edited_tracked_env_file_is_refused_and_its_remedy_keeps_what_was_written(world):
@@ -211,3 +216,30 @@ def test_removed_image_of_what_runs_is_refused_and_the_command_given_helps(world
 
     run_by_hand(world, ended)
     succeeds(world, {"more.txt": "8"})
+
+
+def test_persons_git_is_let_work_and_nothing_is_stopped_for_it(world):
+    """It began while the build ran: a `git commit` whose editor is open."""
+    slow = (world.clone / "Dockerfile").read_text().replace("COPY", "RUN sleep 6\nCOPY", 1)
+    edited, opened = world.checkout / "app.py", world.home / "opened"
+    ids = world.compose("ps", "-q").stdout
+    identity = world.push({"Dockerfile": slow})
+    world.wait_for_step(identity, "build")
+    edited.write_text(edited.read_text() + "# edited on the server\n")
+    wait = f"touch {opened}; while [ -e {opened} ]; do sleep 0.1; done; echo Mine >$0"
+    argv = ["git", *WHO, "-c", f"core.editor=sh -c '{wait}'", "commit", "--quiet", "-a"]
+    with subprocess.Popen(argv, cwd=world.checkout) as child:
+        try:
+            until(opened.exists, "the editor is open")
+            ended = refused(world, identity, "build", f"process {child.pid}", "index.lock")
+            assert "Let it end, then deploy again" in ended["error"]["remedy"]
+            assert world.compose("ps", "-q").stdout == ids
+        finally:
+            opened.unlink(missing_ok=True)
+        assert child.wait() == 0
+
+    commit = world.git("rev-parse", "--short", "HEAD", cwd=world.checkout)
+    ended = succeeds(world, {"more.txt": "9"})
+
+    kept = f"refs/sheetanchor/{ended['id']}"
+    assert ended["warnings"] == [f"Local commits {commit} Mine were set aside as {kept}."]

@@ -112,6 +112,8 @@ class Checkout(Repository):
             raise StepError(
                 f"{path} lies behind a symbolic link.", remedy="Make it a real folder again."
             )
+        if full.is_dir() and not full.is_symlink():
+            return  # a submodule was there: what is in it is another repository's
         full.unlink(missing_ok=True)
         for folder in _between(full, self.directory):
             try:

@@ -52,7 +52,7 @@ class Locks:
     def wait(self, clock: Clock) -> None:
         """Return once nobody holds a lock that a deployment would meet.
 
-        Raises UnavailableError naming the first after 10 seconds.
+        Raises UnavailableError naming them after 10 seconds.
         """
         deadline = clock.monotonic() + PATIENCE
         while True:
@@ -61,7 +61,7 @@ class Locks:
             if not held:
                 return
             if clock.monotonic() > deadline:
-                raise _refusal(held[0], at_work_in(self.directory))
+                raise _refusal(held, at_work_in(self.directory))
             clock.sleep(PAUSE)
 
     def _of_refs(self) -> list[Path]:
@@ -71,16 +71,17 @@ class Locks:
         return [self.git_dir / "index.lock", *self._of_refs()]
 
 
-def _refusal(lock: Path, pids: list[int]) -> UnavailableError:
+def _refusal(held: list[Path], pids: list[int]) -> UnavailableError:
+    locks = " ".join(map(str, held))
     if pids:
         return UnavailableError(
             f"Git is at work in the checkout (process {', '.join(map(str, pids))}) and holds"
-            f" {lock}.",
+            f" {locks}.",
             remedy="Let it end, then deploy again; `ps -fp PROCESS` shows what it is.",
         )
     return UnavailableError(
-        f"{lock} is there, but no Git is at work in the checkout: one was killed.",
-        remedy=f"Look at `git status` there, run `rm {lock}`, then deploy again.",
+        f"{locks} is there, but no Git is at work in the checkout: one was killed.",
+        remedy=f"Look at `git status` there, run `rm {locks}`, then deploy again.",
     )
 
 

@@ -134,9 +134,14 @@ class Repository(GitCommand):
         return self.run(argv).split("\0")[:-1]
 
     def edited(self, head: str) -> list[str]:
-        """Return the tracked files that differ from the head in the work tree."""
-        argv = ["diff", "--no-ext-diff", "--no-renames", "--name-only", "-z", head, "--"]
-        return self.run(argv).split("\0")[:-1]
+        """Return the tracked files that differ from the head in the work tree.
+
+        Not by the real index: it may hide edits (`update-index --skip-worktree`).
+        """
+        with self.index("edited") as index:
+            index.run(["read-tree", head])
+            index.run(["update-index", "-q", "--refresh"], may_fail=True)
+            return index.run(["diff-files", "--name-only", "-z"]).split("\0")[:-1]
 
     def own_commits(self, tip: str, known: Sequence[str]) -> list[str]:
         """Return short id and first line of the commits that were made here, newest first.

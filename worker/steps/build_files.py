@@ -20,10 +20,10 @@ def put(attempt: Attempt) -> None:
 
     Raises GuardError naming the key for one that is missing or cannot be copied.
     """
-    for name in attempt.app.build_files:
-        source = attempt.app.checkout / name
-        if not os.path.lexists(source):
-            raise _refusal(attempt, f"{source} does not exist.", "Write it there")
+    sources = [attempt.app.checkout / name for name in attempt.app.build_files]
+    if missing := [str(one) for one in sources if not os.path.lexists(one)]:
+        raise _refusal(attempt, f"{', '.join(missing)} does not exist.", "Write it there")
+    for name, source in zip(attempt.app.build_files, sources, strict=True):
         folder = attempt.work
         for part in Path(name).parent.parts:
             folder = folder / part

@@ -6,6 +6,7 @@ revision stops tracking stays where it is, for the services read it still.
 """
 
 import os
+import shlex
 from pathlib import Path
 
 from worker.adapters import compose
@@ -30,12 +31,12 @@ def staying(attempt: Attempt) -> list[str]:
         return []
     found = _named(attempt)
     if replaced := sorted(found & edited - dropped):
-        first, checkout = replaced[0], attempt.app.checkout
+        files, checkout = shlex.join(replaced), attempt.app.checkout
         raise GuardError(
-            f"Git tracks the env file {first}, and it was edited in the checkout: the revision"
-            " would replace what was written there.",
-            remedy=f"Run `git rm --cached {first}`, ignore it, and push: the file on this host"
-            f" stays as it is then. Or give the edit up: `git -C {checkout} checkout -- {first}`.",
+            f"Git tracks {', '.join(replaced)}, which the services read as env files and which"
+            " was edited in the checkout: the revision would replace what was written there.",
+            remedy=f"Run `git rm --cached {files}`, ignore it, and push: what stands on this host"
+            f" stays as it is. Or give the edit up: `git -C {checkout} checkout -- {files}`.",
         )
     return sorted(found & dropped)
 

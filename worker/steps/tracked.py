@@ -92,16 +92,18 @@ def _below_folder(path: str, folder: str) -> bool:
 
 
 def _nothing_in_the_way(attempt: Attempt, changed: Mapping[str, str]) -> None:
-    """Refuse when a file that Git does not know stands where the revision adds one."""
+    """Refuse when files that Git does not know stand where the revision adds some."""
     top = attempt.app.checkout
-    for path, status in changed.items():
-        standing = _in_the_way(top, path, changed) if status == "A" else None
-        if standing:
-            raise GuardError(
-                f"The untracked file {standing} in the checkout is in the way of the"
-                f" revision's {path}.",
-                remedy=f"Move {top / standing} away, or commit it.",
-            )
+    added = (path for path, status in changed.items() if status == "A")
+    found = sorted({one for path in added if (one := _in_the_way(top, path, changed))})
+    if found:
+        many = "s" if len(found) > 1 else ""
+        raise GuardError(
+            f"The untracked file{many} {_named(found)} in the checkout {'are' if many else 'is'}"
+            " in the way of files that the revision adds.",
+            remedy=f"Move {', '.join(str(top / one) for one in found)} away, or commit"
+            f" {'them' if many else 'it'}.",
+        )
 
 
 def _in_the_way(top: Path, path: str, changed: Mapping[str, str]) -> str | None:
