@@ -111,10 +111,8 @@ class World:
         assert status == 202, answer
         return answer["deployment"]
 
-    def deliver(
-        self, revision, *, before="0" * 40, message="change", guid=None, event="push", **fields
-    ):
-        """Send one signed delivery, with these fields of its body; return status and answer."""
+    def deliver(self, revision, *, before="0" * 40, message="change", guid=None, event="push"):
+        """Send one signed delivery; return status and answer."""
         body = json.dumps(
             {
                 "ref": f"refs/heads/{self.branch}",
@@ -127,7 +125,6 @@ class World:
                 "pusher": {"name": "ann", "email": "ann@example.org"},
                 "head_commit": {"id": revision, "message": message, "author": {"name": "Ann"}},
                 "commits": [],
-                **fields,
             }
         ).encode()
         mac = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
@@ -147,7 +144,7 @@ class World:
         secret.chmod(0o600)
         health = {
             "urls": [f"http://127.0.0.1:{self.port}/healthz"],
-            "timeout": 15,
+            "timeout": 25,
             "stable_for": 1,
             **self.tables["health"],
         }
