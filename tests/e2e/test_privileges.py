@@ -25,6 +25,7 @@ ASKING = {
         COMPOSE.replace(f"    ports: [{LOCAL_PORT}]\n", "    network_mode: host\n"),
         "uses the network of host",
     ),
+    "env-file": (COMPOSE + "    env_file: /etc/os-release\n", "reads the env file /etc/os-release"),
     "ports": (COMPOSE.replace("127.0.0.1:", "0.0.0.0:", 1), "publishes its port 8000/tcp at 0.0"),
 }
 NEVER = {
@@ -91,6 +92,27 @@ def approved_by_an_admin(running, more, stored):
 
 def seen(world, deployment):
     return world.api("GET", f"/deployments/{deployment['id']}")[1]
+
+
+def test_a_restored_env_file_asks_for_what_it_adds_before_anything_is_stopped(running):
+    """Version one took the address from the env file, which a person has mended since."""
+    env = running.checkout / ".env.production"
+    text = env.read_text()
+    env.write_text(f"{text}ADDRESS=0.0.0.0\n")
+    kept = running.cli_json("backup", running.name)["id"]
+    env.write_text(text)
+    two = running.wait(running.push({"docker-compose.yml": VARIABLE}))
+    assert two["status"] == "succeeded", two
+    before = running.fingerprint()
+
+    refused = running.cli_json("restore", running.name, kept, "--only", "env", "--yes", check=1)
+
+    assert (refused["status"], refused["error"]["step"]) == ("failed", "preflight"), refused
+    assert "publishes its port 8000/tcp at 0.0.0.0" in refused["error"]["message"]
+    assert running.fingerprint() == before
+    approved = running.cli_json("approve", refused["id"])
+    assert (approved["kind"], approved["status"]) == ("restore", "succeeded"), approved
+    assert env.read_text().endswith("ADDRESS=0.0.0.0\n")
 
 
 VARIABLE = COMPOSE.replace("127.0.0.1:", "${ADDRESS:-127.0.0.1}:", 1)

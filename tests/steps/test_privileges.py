@@ -181,6 +181,15 @@ def test_a_port_that_only_this_host_reached_is_named_when_all_do():
     assert found == "service web publishes its port 80/tcp at 0.0.0.0:80"
 
 
+@pytest.mark.parametrize("dockerfile", ["../../Dockerfile", "../../shop-2/Dockerfile"])
+def test_a_dockerfile_that_leaves_the_checkout_from_its_context_is_named(dockerfile):
+    (found,) = asked(PLAIN, service(build={"context": "/srv/shop/api", "dockerfile": dockerfile}))
+
+    assert found == f"service web is built by the file {dockerfile}"
+    inside = service(build={"context": "/srv/shop/api", "dockerfile": "../Dockerfile"})
+    assert asked(PLAIN, inside) == []
+
+
 def test_links_of_the_revision_and_of_the_checkout_are_followed_together(tmp_path):
     checkout, work = tmp_path / "checkout", tmp_path / "work"
     (checkout / "uploads").mkdir(parents=True)

@@ -168,15 +168,43 @@ def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
 
 
 def env_files(directory: Path, compose_files: Sequence[str], env_file: Path | None) -> list[str]:
-    """Return the paths of the env files that any service names. Raises GuardError.
+    """Return the paths of the env files that any service names. Raises GuardError."""
+    of_services = read_by_services(directory, compose_files, env_file).values()
+    return [path for keys in of_services for path in keys["env_file"]]
 
-    Rendered as a whole, a model shows their values only.
+
+def read_by_services(
+    directory: Path, compose_files: Sequence[str], env_file: Path | None
+) -> dict[str, dict[str, list[str]]]:
+    """Return service -> `env_file` and `label_file` -> absolute paths. Raises GuardError.
+
+    Rendered as a whole, a model shows their values only. Without interpolation Compose
+    fails on what it cannot read then, such as an `include` with a variable in its path.
     """
     argv = ["--profile", "*", *_source(directory, compose_files, env_file, None)]
     model = config([*argv, "config", "--no-interpolate", "--format", "json"], directory, None)
-    services = (model.get("services") or {}).values()
-    named = [one["path"] for service in services for one in service.get("env_file") or ()]
-    return interpolated(named, directory, env_file) if named else []
+    named = {
+        (name, key): [one["path"] if isinstance(one, dict) else one for one in service.get(key, ())]
+        for name, service in (model.get("services") or {}).items()
+        for key in ("env_file", "label_file")
+    }
+    asked = sorted({path for paths in named.values() for path in paths})
+    ends = [_from_variable(path) for path in asked]
+    read = interpolated(ends, directory, env_file) if asked else []
+    known = {
+        path: str(Path(path.removesuffix(end)) / value)
+        for path, end, value in zip(asked, ends, read, strict=True)
+    }
+    found: dict[str, dict[str, list[str]]] = {}
+    for (name, key), paths in named.items():
+        found.setdefault(name, {})[key] = [known[path] for path in paths]
+    return found
+
+
+def _from_variable(path: str) -> str:
+    """Return a path from its first part with a variable on: that one may be absolute."""
+    before, dollar, _ = path.partition("$")
+    return path[before.rfind("/") + 1 :] if dollar else ""
 
 
 def _source(

@@ -12,25 +12,35 @@ from typing import Any
 
 from worker.errors import GuardError
 from worker.release import Release
-from worker.steps import privileges
+from worker.steps import privileges, reads
 from worker.steps.attempt import Attempt
 from worker.steps.privileges import Model, Places
+from worker.steps.reads import Reads
 
 LINKS = 40  # symbolic links followed one after another, as the kernel does
 
 
-def judge(attempt: Attempt, revision: str, model: Model) -> None:
-    """Raise GuardError naming each new privilege that nobody approved for the revision."""
+def judge(
+    attempt: Attempt, revision: str, model: Model, read: Reads, running: Release | None
+) -> None:
+    """Raise GuardError naming each new privilege that nobody approved for the revision.
+
+    `read` is what Compose read for the model; `running` what runs, if anything does.
+    """
+    model = read.added_to(model)
     after = _places(attempt, through=attempt.work)
-    known = _known(attempt)
+    known = _known(attempt, running)
     if not known:
-        for one in privileges.new(None, model, after, after):
+        for one in [*privileges.new(None, model, after, after), *_sentences(read)]:
             attempt.say(f"accepted, as nothing ran before: {one}")
         return
     before = _places(attempt)
-    first, *others = (one.model() for one in known)
+    reads_before = [reads.of_release(one, attempt.app) for one in known]
+    pairs = zip(reads_before, known, strict=True)
+    first, *others = (its.added_to(one.model()) for its, one in pairs)
     had = {line for one in others for line in privileges.held(one, before)}
-    asked = set(privileges.new(first, model, before, after)) - had
+    had |= {line for one in reads_before for line in _sentences(one)}
+    asked = {*privileges.new(first, model, before, after), *_sentences(read)} - had
     asked = set(map(attempt.redact, asked))  # they are journalled, and shown
     left = sorted(asked - attempt.approvals.of(revision))
     if left:
@@ -43,11 +53,14 @@ def judge(attempt: Attempt, revision: str, model: Model) -> None:
         )
 
 
-def _known(attempt: Attempt) -> list[Release]:
+def _sentences(read: Reads) -> list[str]:
+    return [f"the Compose files read {path}, which is in no revision" for path in read.files]
+
+
+def _known(attempt: Attempt, running: Release | None) -> list[Release]:
     """Return the releases whose privileges were accepted; first what runs, or ran last."""
     stored = attempt.state.releases
     complete = sorted(folder.parent.name for folder in stored.glob("*/images.json"))
-    running = attempt.old_release()
     if running is None and complete:
         running = Release.load(stored, complete[-1])
     back_to = attempt.deployment.options.get("to") or _previous(attempt)

@@ -54,7 +54,7 @@ def named(tops: Sequence[Path], compose_files: Sequence[str], env_file: Path | N
     is interpolated from.
     """
     todo, seen = [Path(name) for name in compose_files], set()
-    found = {path for path in todo if any(_small(top / path) for top in tops)}
+    found = {path for path in todo if any(is_small_file(top / path) for top in tops)}
     while todo:
         path = todo.pop()
         if path in seen:
@@ -71,19 +71,20 @@ def _files(tops: Sequence[Path], compose_file: Path, env_file: Path | None) -> I
     here = next((top for top in tops if (top / compose_file).is_file()), None)
     if here is None:
         return
-    texts = _texts((here / compose_file).read_text(errors="replace"))
     directory = next((top for top in tops if (top / ".env").is_file()), here)
-    for text in {".env", *_replaced(texts, directory, env_file)}:
+    for text in {".env", *texts(here / compose_file, directory, env_file)}:
         for base in (compose_file.parent, Path()):
             path = _inside(base / text)
-            if path and any(_small(top / path) for top in tops):
+            if path and any(is_small_file(top / path) for top in tops):
                 yield path
 
 
-def _texts(content: str) -> set[str]:
+def texts(compose_file: Path, directory: Path, env_file: Path | None) -> set[str]:
     """Return all that can be a path in a Compose file: words, quoted texts, ends of lines."""
+    content = compose_file.read_text(errors="replace")
     quoted = {one or other for one, other in _QUOTED.findall(content)}
-    return {*_WORD.findall(content), *quoted, *_REST_OF_LINE.findall(content)}
+    found = {*_WORD.findall(content), *quoted, *_REST_OF_LINE.findall(content)}
+    return _replaced(found, directory, env_file)
 
 
 def _replaced(texts: set[str], directory: Path, env_file: Path | None) -> set[str]:
@@ -110,7 +111,8 @@ def _inside(path: Path) -> Path | None:
     return Path(*parts) if parts and not path.is_absolute() else None
 
 
-def _small(path: Path) -> bool:
+def is_small_file(path: Path) -> bool:
+    """Whether a path is a file of a size that is read, and no link."""
     try:
         return path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST
     except (OSError, ValueError):  # a text that is no name

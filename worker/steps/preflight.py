@@ -15,7 +15,17 @@ from worker.clock import rfc3339
 from worker.deployment import Status
 from worker.errors import CommandError, FullError, GuardError, SkippedError, UsageError
 from worker.release import Release
-from worker.steps import addresses, covered, gate, health, neighbours, ownership, present, quiet
+from worker.steps import (
+    addresses,
+    covered,
+    gate,
+    health,
+    neighbours,
+    ownership,
+    present,
+    quiet,
+    restored,
+)
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
@@ -50,6 +60,8 @@ def run(attempt: Attempt) -> Facts:
     head = attempt.checkout.head()
     old = present.release(attempt, project, containers, head)
     _refuse_what_runs(attempt, old, revision)
+    restore_from = _restore_from(attempt)
+    restored.judge(attempt, restore_from, old)
     covered.judge_present(attempt, containers, head.revision)
     return {
         "revision": revision,
@@ -62,7 +74,7 @@ def run(attempt: Attempt) -> Facts:
         "containers": [one.as_dict() for one in containers],
         "old_release": old.id if old else None,
         "unstable": _unstable(attempt, containers),
-        "restore_from": _restore_from(attempt),
+        "restore_from": restore_from,
         "new_warnings": _about_backups(attempt),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }

@@ -25,6 +25,7 @@ from worker.steps import (
     env_files,
     guards,
     lend,
+    reads,
     tracked,
 )
 from worker.steps.attempt import Attempt, Facts
@@ -38,18 +39,19 @@ def run(attempt: Attempt) -> Facts:
     tracked.judge(attempt, revision)
     _export(attempt, revision)
     tracked.judge_export(attempt, revision)
-    rendered = _render(attempt, project)
+    rendered, read = _render(attempt, project)
     stay = env_files.staying(attempt)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
     guards.model(attempt, model)
     addresses.judge_model(attempt, model)
-    drift.judge(attempt, revision, model)
+    drift.judge(attempt, revision, model, read, attempt.old_release())
     guards.nothing_is_lost(attempt, revision, model)
     covered.judge(attempt, guards.of_revision(attempt, model), revision)
     folder = attempt.state.releases / attempt.id
     folder.mkdir(exist_ok=True, mode=0o700)
     durable.write(folder / BUILD_MODEL, json.dumps(rendered).encode())
     durable.write(folder / "model.json", json.dumps(model).encode())
+    read.store(folder)
     names = sorted(set(image_names(model, project).values()))
     head = attempt.fact("preflight", "head")["revision"]
     changed = attempt.checkout.changed(head, revision)
@@ -83,11 +85,12 @@ def _export(attempt: Attempt, revision: str) -> None:
     build_files.put(attempt)
 
 
-def _render(attempt: Attempt, project: str) -> Model:
-    """Return the model; what Git does not track is in the work folder for this only."""
+def _render(attempt: Attempt, project: str) -> tuple[Model, reads.Reads]:
+    """Return the model, and what was read; what Git does not track is there for this only."""
     app, work = attempt.app, attempt.work
     with lend.lent(work, app.checkout, app.compose_files, app.env_path):
-        return compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
+        model = compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
+        return model, reads.of_folder(app, work)
 
 
 def pointed(value: Any, work: Path, checkout: Path) -> Any:

@@ -1,6 +1,8 @@
 """Every key of a service's `build`: what a build may do to the host that builds."""
 
 from collections.abc import Iterator, Mapping
+from os.path import normpath
+from pathlib import Path
 from typing import Any
 
 from worker.steps.privileges.keys import Reaches, listed, shown
@@ -61,14 +63,15 @@ def privileges(build: Mapping[str, Any], outside: Reaches) -> Iterator[str]:
 
 def _sources(build: Mapping[str, Any], outside: Reaches) -> Iterator[str]:
     """Yield what is built from elsewhere. What is ours is not in the exported revision."""
-    contexts = [build.get("context") or "", *_named(build.get("additional_contexts") or {})]
-    for one in map(str, contexts):
+    contexts = [str(build.get("context") or ""), *_named(build.get("additional_contexts") or {})]
+    for one in contexts:
         if one.startswith("/") and (real := outside(one)):
             yield f"is built from {real}"
         elif "://" in one and not one.startswith("docker-image://"):
             yield f"is built from {one}"
     dockerfile = str(build.get("dockerfile") or "")
-    if dockerfile.startswith("/") and outside(dockerfile):
+    whole = str(Path(contexts[0]) / dockerfile)  # read from the context, but not held in it
+    if dockerfile and whole.startswith("/") and (outside(whole) or outside(normpath(whole))):
         yield f"is built by the file {dockerfile}"
 
 
