@@ -32,6 +32,8 @@ from worker.errors import StepError, UnavailableError
 ENDING = "cannot update a stopped container"
 ENDING_TRIES = 20
 ENDING_PAUSE = 0.25  # seconds
+CHUNK = 1 << 20  # bytes
+DELETED = 2  # as Docker numbers changes: changed, added, deleted
 TIMEOUT = 120  # seconds, for one request; stopping adds the container's own grace
 
 
@@ -146,6 +148,17 @@ class Engine:
         """Give a container another name. Raises StepError when the name is taken."""
         with _translated(f"rename a container to {name}"):
             self._client.api.rename(container, name)
+
+    def changes(self, container: str) -> list[str]:
+        """Return the paths that a container added or changed in its own layer."""
+        with _translated("ask what a container wrote"):
+            found = self._client.api.diff(container) or ()
+        return [str(one["Path"]) for one in found if one["Kind"] != DELETED]
+
+    def archive(self, container: str, path: str) -> Iterator[bytes]:
+        """Yield what is at a path of a container, as tar; running or not."""
+        with _translated(f"read {path} of a container"):
+            yield from self._client.api.get_archive(container, path, CHUNK)[0]
 
     def image_id(self, name: str) -> str | None:
         """Return the id that an image's name or id has now; None when there is none."""

@@ -33,12 +33,13 @@ def approve(session: Session, deployment: str) -> int:
         for one in privileges:
             output.tell(f"approved for {revision[:12]}: {one}")
 
-    asked = _asked_again(refused)
+    asked = asked_again(refused, f"approved the privileges of {refused.id}")
     return deploying.carry_out(
         session, refused.app, refused.kind, refused.options, asked, first=note
     )
 
 
-def _asked_again(refused: Deployment) -> dict[str, str | None]:
+def asked_again(refused: Deployment, reason: str) -> dict[str, str | None]:
+    """Return what a refused deployment was asked for; of a push, the branch's head."""
     wanted = refused.requested_revision if refused.trigger in PERSONS else None
-    return {"requested_revision": wanted, "reason": f"approved the privileges of {refused.id}"}
+    return {"requested_revision": wanted, "reason": reason}

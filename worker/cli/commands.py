@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("planning", "Show what a deploy would do now, and change nothing."),
     "cancel": ("cancelling", "Cancel a deployment that has not reached its fence."),
     "rollback": ("deploying", "Go back to an earlier release."),
+    "rescue": ("rescuing", "Copy uploads out of a container that would be replaced; deploy."),
     "approve": ("approving", "Approve the new privileges of a refused revision; deploy it."),
     "restore": ("deploying", "Put an app's data back from a backup."),
     "backup": ("data", "Back an app's data up, now."),

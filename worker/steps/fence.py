@@ -7,7 +7,7 @@ rest. What the old version acknowledged up to the stop is in it. With
 
 from worker.clock import rfc3339
 from worker.errors import GuardError
-from worker.steps import data, quiet
+from worker.steps import data, guards, layers, quiet
 from worker.steps.attempt import Attempt, Facts
 
 
@@ -21,6 +21,8 @@ def run(attempt: Attempt) -> Facts:
     began = attempt.clock.monotonic()
     stopped_at = rfc3339(attempt.clock.now())
     quiet.stop(attempt, attempt.containers)
+    if new := attempt.new_release():  # what was uploaded since `pull` looked
+        layers.judge(attempt, attempt.before, guards.of_revision(attempt, new.model()))
     waited = quiet.wait_for_databases(attempt, limit)
     left = limit - (attempt.clock.monotonic() - began)
     calm = data.readings(attempt)

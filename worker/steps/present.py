@@ -15,6 +15,7 @@ from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.errors import CommandError, GuardError, NotFoundError
 from worker.release import Release, image_names
+from worker.steps import layers
 from worker.steps.attempt import Attempt
 
 Hashes = Mapping[str, str]
@@ -46,6 +47,7 @@ def release(
         if not differing:
             return _with_images_of(attempt, rendered, containers)
         why_not = "; ".join(differing)
+        layers.judge_model(attempt, containers, rendered.model())
     started, remedy = _otherwise(attempt, project, containers, orphans)
     raise GuardError(
         f"What runs is neither the last release ({'; '.join(wrong) or 'none is stored'})"

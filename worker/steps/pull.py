@@ -24,6 +24,7 @@ from worker.steps import (
     drift,
     env_files,
     guards,
+    layers,
     lend,
     reads,
     tracked,
@@ -43,6 +44,7 @@ def run(attempt: Attempt) -> Facts:
     stay = env_files.staying(attempt)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
     guards.model(attempt, model)
+    layers.judge(attempt, attempt.before, guards.of_revision(attempt, model))
     addresses.judge_model(attempt, model)
     drift.judge(attempt, revision, model, read, attempt.old_release())
     guards.nothing_is_lost(attempt, revision, model)
