@@ -70,6 +70,17 @@ def test_server_that_ran_before_is_not_done_when_it_ends(look):
         look(ON_FAILURE, ended, before=[container()])
 
 
+def test_one_shot_may_use_the_tries_it_was_given_and_a_server_may_not(look):
+    trying = container(status="restarting", exit_code=1, restarts=3)
+
+    assert look(ON_FAILURE, trying) == "container shop-job-1 is restarting"
+    with pytest.raises(HealthError, match="keeps crashing: 3 restarts"):
+        look(ON_FAILURE, trying, before=[container()])
+    endless = container(status="restarting", restarts=3, policy={"Name": "on-failure"})
+    with pytest.raises(HealthError, match="keeps crashing"):
+        look({"restart": "on-failure"}, endless)
+
+
 def test_one_shot_whose_tries_are_used_up_failed(look):
     with pytest.raises(HealthError, match="exited with 3"):
         look(ON_FAILURE, container(status="exited", exit_code=3, restarts=1))

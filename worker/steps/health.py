@@ -125,7 +125,8 @@ def _one_shot(services: Mapping[str, Any], service: str) -> bool:
 def _container(one: Container, watch: Watch, one_shot: bool) -> str | None:
     if one.status == "exited" and one.exit_code == 0 and one_shot:
         return None  # it is done, however many tries it took
-    _crash_loop(one, watch)
+    if not (one_shot and one.policy.get("MaximumRetryCount")):  # else Docker counts its tries
+        _crash_loop(one, watch)
     if one.status == "exited" and one.policy.get("Name") in ("", "no", "on-failure"):
         raise HealthError(
             f"Container {one.name} exited with {one.exit_code}.",
