@@ -73,7 +73,8 @@ def _services(attempt: Attempt) -> Forecast:
     new = Release(attempt.id, attempt.fact("preflight", "revision"), project, folder, {})
     hashes = attempt.compose.hashes(new.model_path, attempt.app.checkout, attempt.before)
     model, old = new.model(), attempt.old_release()
-    other = with_other_contents(old.model(), model) if old else set()
+    live = attempt.app.backup.consistency == "live"  # else all are stopped and started
+    other = with_other_contents(old.model(), model) if old and live else set()
     return {"services": sorted_out(hashes, model["services"], attempt.before, other)}
 
 

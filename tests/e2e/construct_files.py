@@ -68,7 +68,7 @@ services:
     image: ${{PREFIX}}-tool:1
     init: true
     profiles: [extra]
-    configs: [content]
+    configs: [content, motd]
     stop_grace_period: 1s
   borrower:
     image: ${{PREFIX}}-tool:1
@@ -117,7 +117,7 @@ IGNORED = ".env.production\nbackups/\nsecrets/\n*spaces.env\n*.host.yml\n"
 INSIDE = {  # service -> files that are read in each of its containers
     "web": ["/motd", "/etc/content", "/variable", "/run/secrets/file", "/run/secrets/value"],
     "cache": ["/variable", "/marker"],
-    "tool": ["/tool.txt", "/content"],
+    "tool": ["/tool.txt", "/content", "/motd"],
     "hosted": ["/marker"],
 }
 

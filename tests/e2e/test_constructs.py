@@ -108,7 +108,8 @@ def shop(tmp_path_factory, mongod):
     with registry() as images:
         home = tmp_path_factory.mktemp("shop")
         app = {"compose_files": COMPOSE_FILES, "pull_images": True}
-        world = World(home, mongod, app=app)
+        # Without the stop before it, `up` meets running containers: the harder case.
+        world = World(home, mongod, app=app, backup={"consistency": "live"})
         made = Shop(world, images)
         try:
             made.first()

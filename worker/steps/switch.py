@@ -125,7 +125,7 @@ def _up(attempt: Attempt, target: Release) -> None:
             attempt.engine.unpause(one)
     model, directory, say = target.model_path, attempt.app.checkout, attempt.say
     scale = before.scale(attempt.before, target.images) if attempt.going_back else {}
-    if stale := sorted(_stale(attempt, target) | _with_other_contents(attempt, target)):
+    if stale := _stale(attempt, target):
         some = {name: scale[name] for name in stale if name in scale}
         attempt.compose.up(
             model, directory, stale, start=False, recreate=True, scale=some, on_line=say
@@ -136,29 +136,22 @@ def _up(attempt: Attempt, target: Release) -> None:
         attempt.compose.up(model, directory, on_line=say)
 
 
-def _stale(attempt: Attempt, target: Release) -> set[str]:
-    """Return running services that mount a tracked file which was replaced.
+def _stale(attempt: Attempt, target: Release) -> list[str]:
+    """Return running services that hold on to what the revision replaces.
 
-    A single-file bind holds on to the old inode for as long as the container
-    runs; Compose sees no difference (measured).
+    A single-file bind keeps the old inode, and a config or secret from a variable
+    or from the Compose file is only written before a start. Compose sees neither
+    change (measured).
     """
-    if not attempt.checkout.kept(attempt.id):
-        return set()  # the checkout never moved
-    changed = {str(attempt.app.checkout / path) for path in attempt.fact("pull", "changed", ())}
     running = {one.service for one in attempt.containers if one.running}
-    mounted = [(service, source) for (service, _), source in sources(target.model()).items()]
-    mounted += given_files(target.model())
-    return running & {service for service, source in mounted if source in changed}
-
-
-def _with_other_contents(attempt: Attempt, target: Release) -> set[str]:
-    """Return services whose containers hold a config or secret that is another now."""
-    left = attempt.new_release() if attempt.going_back else attempt.old_release()
-    if left is None:
-        return set()
-    noted = {one.id for one in attempt.before}
-    theirs = {one.service for one in attempt.containers if (one.id in noted) != attempt.going_back}
-    return theirs & with_other_contents(left.model(), target.model())
+    model, old = target.model(), attempt.old_release()
+    others = with_other_contents(old.model(), model) if old else set()
+    changed = {str(attempt.app.checkout / path) for path in attempt.fact("pull", "changed", ())}
+    if not attempt.checkout.kept(attempt.id):
+        changed = set()  # the checkout never moved
+    mounted = [(service, source) for (service, _), source in sources(model).items()]
+    mounted += given_files(model)
+    return sorted(running & (others | {one for one, source in mounted if source in changed}))
 
 
 def _wrong(attempt: Attempt, target: Release) -> list[str]:
