@@ -3,20 +3,26 @@
 import json
 import os
 import signal
+import socket
+import time
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.e2e.test_bad_push import UNCHECKED
 from tests.e2e.test_holds import lose_redis
-from tests.e2e.world import World, release, until
+from tests.e2e.world import HERE, World, release, until
 
 SLOW = "FROM sheetanchor-base:1\nRUN sleep 8; echo {}\nCOPY app.py release.json /app/\n"
+BROKEN = {"Dockerfile": "FROM sheetanchor-base:1\nRUN exit 3\n"}
+HANGS = 40  # seconds; a look gives a remote 60
 START = 'CMD ["python3", "/app/app.py"]\n'
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory, mongod):
-    made = World(tmp_path_factory.mktemp("reconcile"), mongod)
+    made = World(tmp_path_factory.mktemp("reconcile"), mongod, health={"timeout": 90})
+    made.commit({"docker-compose.yml": UNCHECKED})  # its URL is asked; that is enough here
     made.begin()
     yield made
     made.close()
@@ -27,6 +33,13 @@ def world(shared):
     return shared
 
 
+def good(version):
+    return {
+        "Dockerfile": (HERE / "app" / "Dockerfile").read_text(),
+        "release.json": release(version),
+    }
+
+
 def journals(world):
     return sorted(path.stem for path in (world.state / "apps" / world.name / "journal").iterdir())
 
@@ -34,7 +47,7 @@ def journals(world):
 def looked(world):
     """Lose all of Redis, so that the worker looks at the remote; return when it has looked."""
     lose_redis(world)
-    log = sorted(world.home.glob("up-*.log"))[-1]
+    log = sorted(world.home.glob("up-*.log"), key=os.path.getmtime)[-1]
     before = log.read_text().count('"remote.looked"')
     until(lambda: log.read_text().count('"remote.looked"') > before, "the worker has looked", 120)
 
@@ -55,8 +68,7 @@ def test_push_whose_delivery_was_lost_with_all_of_redis_is_deployed(world):
 
 def test_broken_build_makes_one_backup_and_is_not_tried_again(world):
     backups, version = len(world.backups()), world.version()
-    head = {"Dockerfile": "FROM sheetanchor-base:1\nRUN exit 3\n"}
-    broken = world.wait(world.push(head))
+    broken = world.wait(world.push(BROKEN))
     assert broken["status"] == "failed"
     known = journals(world)
 
@@ -71,22 +83,98 @@ def test_broken_build_makes_one_backup_and_is_not_tried_again(world):
 
 
 def test_older_body_and_the_same_with_a_new_guid_deploy_nothing(world):
-    older = world.git("rev-parse", "HEAD~1")
-    good = world.wait(
-        world.push(
-            {
-                "Dockerfile": SLOW.format("good") + START,
-                "release.json": release("good"),
-            }
-        )
-    )
-    assert good["status"] == "succeeded"
+    older = world.git("rev-parse", "HEAD")
+    done = world.wait(world.push(good("good")))
+    assert done["status"] == "succeeded", done
 
-    for revision in (older, good["revision"]):
+    for revision in (older, done["revision"]):
         again = world.wait(world.deliver(revision)[1]["deployment"])
         assert again["status"] == "skipped"
-        assert f"was decided by {good['id']}: succeeded" in again["reason"]
+        assert f"was decided by {done['id']}: succeeded" in again["reason"]
     assert world.version() == "good"
+
+
+def stays(world, version, word):
+    """Redeliver, lose all of Redis, restart: none may bring the head back; a reason says why."""
+    known = journals(world)
+    again = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+    lose_redis(world)
+    world.stop(world.server)
+    world.up()
+    log = sorted(world.home.glob("up-*.log"), key=os.path.getmtime)[-1]
+    until(lambda: '"remote.looked"' in log.read_text(), "the new worker has looked", 120)
+
+    assert (again["status"], word in again["reason"]) == ("skipped", True), again
+    assert set(journals(world)) == {*known, again["id"]}
+    assert world.version() == version
+
+
+def test_stop_pin_and_rollback_stay_in_force_until_a_newer_head(world):
+    one = world.wait(world.push(good("one-more")))
+    two = world.wait(world.push(good("two")))
+    assert (one["status"], two["status"]) == ("succeeded", "succeeded"), (one, two)
+
+    world.cli("stop", world.name, check=0)
+    stays(world, None, "stopped")
+    world.cli("start", world.name, check=0)
+    world.cli("deploy", world.name, "--revision", one["revision"], check=0)
+    stays(world, "one-more", "pinned")
+    world.cli("rollback", world.name, "--to", two["id"], check=0)
+    stays(world, "two", "rolled_back")
+
+    newer = world.wait(world.push(good("newer")))
+    assert newer["status"] == "succeeded"
+    assert world.decisions.read()["hold"] is None
+
+
+def test_what_a_person_ran_by_hand_is_not_taken_for_what_was_deployed_last(world):
+    done = world.wait(world.push(good("recorded")))
+    bad = world.wait(world.push(BROKEN))
+    assert (done["status"], bad["status"]) == ("succeeded", "failed"), done
+    (world.checkout / "release.json").write_text(release("by-hand"))
+    world.compose("up", "-d", "--build")
+    until(lambda: world.version() == "by-hand", "the person's image runs")
+    world.git("reset", "--quiet", "--hard", done["revision"])
+    world.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{world.branch}")
+
+    back = world.wait(world.deliver(done["revision"])[1]["deployment"])
+
+    assert back["status"] == "succeeded", back
+    assert world.version() == "recorded"
+
+
+def test_branch_that_goes_back_to_what_runs_is_skipped_and_forth_is_tried(world):
+    done, bad = world.wait(world.push(good("stays"))), world.wait(world.push(BROKEN))
+    broken = world.git("rev-parse", "HEAD")
+    assert (done["status"], bad["status"]) == ("succeeded", "failed"), done
+
+    ended = []
+    for head in (done["revision"], broken):
+        world.git("push", "--quiet", "--force", "origin", f"{head}:{world.branch}")
+        ended.append(world.wait(world.deliver(head)[1]["deployment"]))
+
+    assert [one["status"] for one in ended] == ["skipped", "failed"]
+    assert "runs already" in ended[0]["reason"]
+
+
+def test_remote_that_hangs_holds_up_neither_a_person_nor_a_stop(tmp_path, mongod):
+    with socket.create_server(("127.0.0.1", 0)) as remote:
+        url = f"git://127.0.0.1:{remote.getsockname()[1]}/shop"
+        world = World(tmp_path, mongod, app={"clone_url": url})
+        try:
+            world.prepare()
+            world.up()
+            remote.settimeout(60)
+            asking, _ = remote.accept()  # the look at the worker's start; it gets no answer
+
+            world.cli("freeze", world.name, check=0)
+            begun = time.monotonic()
+            world.stop(world.server, seconds=120)
+
+            assert time.monotonic() - begun < HANGS
+            asking.close()
+        finally:
+            world.close()
 
 
 def job_of(world, identity):
