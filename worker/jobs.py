@@ -136,7 +136,8 @@ class Runner:
 
     def settle(self) -> None:
         """Carry out what people ordered, end what they cancelled. Needs the lock."""
-        if self.orders.carry_out() or self.waiting.end_cancelled():
+        ordered = self.orders.carry_out()
+        if self.waiting.end_cancelled() or ordered:
             self.show()
 
     def _next(self) -> Deployment | None:
