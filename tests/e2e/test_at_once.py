@@ -13,7 +13,7 @@ from tests.e2e.test_kill import process_of
 from tests.e2e.world import release, until
 from worker.decisions import Decisions
 
-SLOW = "FROM sheetanchor-base:1\nRUN sleep 5; echo {}\nCOPY app.py release.json /app/\n"
+SLOW = "FROM sheetanchor-base:1\nRUN sleep 3; echo {}\nCOPY app.py release.json /app/\n"
 START = 'CMD ["python3", "/app/app.py"]\n'
 
 
@@ -89,7 +89,6 @@ def test_workers_a_dead_one_and_command_lines_never_work_on_one_app_at_once(shop
     by_hand = [shop.start("deploy", shop.name) for _ in range(2)]
     pushes = [shop.push({"release.json": release(version)}) for version in ("two", "three")]
     elsewhere = other.push({"release.json": release("two")})
-    by_hand += [shop.start("deploy", shop.name)]
 
     ended = [shop.wait(one) for one in (building, *pushes)]
     assert {child.wait(300) for child in by_hand} <= {0, 4}  # 4: busy
