@@ -1,7 +1,5 @@
 """A person's `docker compose` that changes the project is seen; one that only looks is not."""
 
-from pathlib import Path
-
 import pytest
 
 from worker.adapters.rivals import WORK, Command, concerns, parsed
@@ -31,20 +29,32 @@ def test_looking_is_no_work(verb):
     assert not WORK.fullmatch(verb)
 
 
+@pytest.fixture
+def shop(tmp_path):
+    """A checkout with a folder of its own, and one with another project in it."""
+    for folder in ("shop", "shop/backend", "shop/tools", "shop-2"):
+        (tmp_path / folder).mkdir()
+    for folder in ("shop", "shop/tools", "shop-2"):
+        (tmp_path / folder / "docker-compose.yml").touch()
+    return tmp_path / "shop"
+
+
 @pytest.mark.parametrize(
     ("command", "environment", "here", "expected"),
     [
-        (Command("up"), {}, "/srv/shop", True),
-        (Command("up"), {}, "/srv/shop/backend", True),
-        (Command("up"), {}, "/srv/shop-2", False),
-        (Command("up", None, ("/srv/shop",)), {}, "/root", True),
-        (Command("up", None, ("shop",)), {}, "/srv", True),
+        (Command("up"), {}, "", True),
+        (Command("up"), {}, "backend", True),
+        (Command("up"), {}, "tools", False),
+        (Command("up"), {}, "../shop-2", False),
+        (Command("up", None, ("..",)), {}, "backend", True),
+        (Command("up", None, ("shop",)), {}, "..", True),
+        (Command("up", None, ("tools",)), {}, "", False),
         (Command("up", "shop"), {}, "/root", True),
-        (Command("up", "other"), {}, "/srv/shop", False),
+        (Command("up", "other"), {}, "", False),
         (Command("up"), {"COMPOSE_PROJECT_NAME": "shop"}, "/root", True),
     ],
 )
 def test_a_command_concerns_the_project_that_it_names_or_whose_folder_it_is_in(
-    command, environment, here, expected
+    shop, command, environment, here, expected
 ):
-    assert concerns(command, environment, Path(here), Path("/srv/shop"), "shop") == expected
+    assert concerns(command, environment, shop / here, {shop}, "shop") == expected

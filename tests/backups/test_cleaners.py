@@ -91,8 +91,12 @@ def test_a_script_that_cron_runs_from_elsewhere_is_read(app, tmp_path):
     assert told.endswith(f"{script}, line 3: find backups -delete")
 
 
-def test_a_folder_of_the_same_name_elsewhere_is_nobodys_concern(app, tmp_path):
-    root = cron(tmp_path, "0 3 * * * root find /srv/other/backups -mtime +7 -delete")
+@pytest.mark.parametrize(
+    "command",
+    ["find /srv/other/backups -mtime +7 -delete", "cd /srv/other && find backups -delete"],
+)
+def test_a_folder_of_the_same_name_elsewhere_is_nobodys_concern(app, tmp_path, command):
+    root = cron(tmp_path, f"0 3 * * * root {command}")
 
     assert cleaners.found(app, root) == []
 

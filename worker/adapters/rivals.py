@@ -7,7 +7,7 @@ back what the fence has just stopped.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,8 +44,10 @@ class _Said:
             self.folders.append(str(Path(value).parent))
 
 
-def at_work(checkout: Path, project: str) -> str | None:
+def at_work(folders: Collection[Path], project: str) -> str | None:
     """Return a process that works on the project, as `command (process id)`; None when none does.
+
+    `folders` are those that Compose takes for the project's: of the checkout and its files.
 
     Programs of ours carry a mark and are left out: the app's lock keeps them apart.
     """
@@ -61,7 +63,7 @@ def at_work(checkout: Path, project: str) -> str | None:
             here = (entry / "cwd").readlink()
         except OSError:  # it ended while we looked
             continue
-        if MARK not in environment and concerns(found, environment, here, checkout, project):
+        if MARK not in environment and concerns(found, environment, here, folders, project):
             return f"docker compose {found.verb} (process {entry.name})"
     return None
 
@@ -89,15 +91,28 @@ def parsed(words: Sequence[str]) -> Command | None:
 
 
 def concerns(
-    command: Command, environment: dict[str, str], here: Path, checkout: Path, project: str
+    command: Command,
+    environment: dict[str, str],
+    here: Path,
+    folders: Collection[Path],
+    project: str,
 ) -> bool:
-    """Whether a command is about this project: by its name, else by its folder."""
-    named = command.project or environment.get("COMPOSE_PROJECT_NAME")
-    if named:
+    """Whether a command is about this project: by its name, else by its folder.
+
+    Without a file named, Compose takes the nearest folder upwards that has one: that
+    of another project may lie within the checkout.
+    """
+    if named := command.project or environment.get("COMPOSE_PROJECT_NAME"):
         return named == project
-    folder = os.path.realpath(here / next(iter(command.folders), ""))
-    top = os.path.realpath(checkout)
-    return f"{folder}/".startswith(f"{top}/")
+    real = Path(os.path.realpath(here / next(iter(command.folders), "")))
+    if not command.folders:
+        real = next((one for one in (real, *real.parents) if _has_compose_file(one)), real)
+    return real in {Path(os.path.realpath(one)) for one in folders}
+
+
+def _has_compose_file(folder: Path) -> bool:
+    names = [f"{name}.{end}" for name in ("compose", "docker-compose") for end in ("yaml", "yml")]
+    return any((folder / name).is_file() for name in names)
 
 
 def _words(path: Path) -> list[str]:

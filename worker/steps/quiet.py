@@ -30,7 +30,8 @@ def stop(attempt: Attempt, containers: Sequence[Container]) -> None:
 def nobody_else_at_work(attempt: Attempt, project: str) -> None:
     """Raise UnavailableError while a person's `docker compose` works on the project."""
     app = attempt.app
-    if other := rivals.at_work(app.checkout, project):
+    folders = {app.checkout, *((app.checkout / one).parent for one in app.compose_files)}
+    if other := rivals.at_work(folders, project):
         raise UnavailableError(
             f"{other} was at work on the project {project}.",
             remedy="Wait for its end. If it keeps the app up, from a terminal or a service, end it"
