@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from tests.e2e.test_mounts import COMPOSE, accepted, refused
-from tests.e2e.world import World, release
+from tests.e2e.test_mounts import COMPOSE, DOCKERFILE, accepted, refused
+from tests.e2e.world import World, release, until
 
 FORGOTTEN = COMPOSE.replace('    volumes: ["./uploads:/app/uploads"]\n', "")
 FILL = (
@@ -39,7 +39,8 @@ def test_uploads_in_a_container_are_rescued_before_it_is_replaced(world):
 
     # It is mended by a push.
     (world.uploads / "clash").write_text("ours")
-    mended = {"docker-compose.yml": COMPOSE, "release.json": release("two")}
+    slow = DOCKERFILE.replace("COPY", "RUN sleep 6\nCOPY", 1)
+    mended = {"docker-compose.yml": COMPOSE, "release.json": release("two"), "Dockerfile": slow}
     ended = refused(world, mended, "pull", "/app/uploads: a, deep/b, deep/empty, hard, link.")
     command = re.search(r"`sheetanchor (rescue \S+)`", ended["error"]["remedy"])[1].split()
 
@@ -47,15 +48,14 @@ def test_uploads_in_a_container_are_rescued_before_it_is_replaced(world):
     assert f"other files of these names: {world.uploads}/clash." in clash.stderr
     assert (world.uploads / "clash").read_text() == "ours"
     (world.uploads / "clash").unlink()
+
+    command = missed_late(world, command)
     assert world.cli_json(*command)["status"] == "succeeded"
 
     assert world.version() == "two"
-    assert [(world.uploads / one).read_text() for one in ("a", "hard", "deep/b", "clash")] == [
-        "one\n",
-        "one\n",
-        "two\n",
-        "theirs\n",
-    ]
+    texts = {one: (world.uploads / one).read_text() for one in ("late", "a", "hard", "deep/b")}
+    assert texts == {"late": "late\n", "a": "one\n", "hard": "one\n", "deep/b": "two\n"}
+    assert (world.uploads / "clash").read_text() == "theirs\n"
     status = (world.uploads / "a").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1234, 1234, 0o640)
     assert os.readlink(world.uploads / "link") == "/etc/passwd"
@@ -65,3 +65,26 @@ def test_uploads_in_a_container_are_rescued_before_it_is_replaced(world):
     assert {"uploads/uploads/a", "uploads/uploads/deep/b"} <= kept
     assert world.compose("exec", "-T", "web", "cat", "/app/uploads/a").stdout == "one\n"
     accepted(world, {"release.json": release("three")})
+
+
+def missed_late(world, command):
+    """Upload while the new version is built: refused at the fence; return the new command."""
+    child = world.start(*command)
+    until(lambda: is_building(world), "the build begins", 120)
+    world.compose("exec", "-T", "web", "sh", "-c", "echo late > /app/uploads/late")
+    child.wait(300)
+    ended = newest(world)
+    assert (ended["status"], ended["error"]["step"]) == ("rolled_back", "fence"), ended
+    assert "below /app/uploads: late." in ended["error"]["message"]
+    assert world.version() == "one"
+    return re.search(r"`sheetanchor (rescue \S+)`", ended["error"]["remedy"])[1].split()
+
+
+def newest(world):
+    """Return the deployment whose journal is the newest."""
+    journals = sorted((world.state / "apps" / world.name / "journal").glob("*.jsonl"))
+    return world.deployment(journals[-1].stem)
+
+
+def is_building(world):
+    return any(step["name"] == "build" for step in newest(world)["steps"])

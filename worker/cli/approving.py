@@ -19,8 +19,9 @@ from worker.state import State
 def approve(session: Session, deployment: str) -> int:
     """Approve the new privileges for which deployment ID was refused, and deploy.
 
-    They are approved for that one revision. What was asked for is then tried
-    again, here and now; for a push that is the branch's head.
+    Or the mounts that it takes away, whose data the app needs no more. Both are
+    approved for that one revision. What was asked for is then tried again, here
+    and now; for a push that is the branch's head.
     """
     shown = past.one(session, deployment, None)
     state = State.of(session.config, session.app(shown["app"]))
