@@ -4,7 +4,11 @@ The acts that belong to `before`'s rules. A container that Compose made anew, or
 only stopped and started, does not have them by itself.
 """
 
+from collections.abc import Sequence
+
 from worker.adapters.containers import Container
+from worker.deployment import Status
+from worker.journal import Journal, journals
 from worker.release import Release, policy_of
 from worker.steps import before
 from worker.steps.attempt import Attempt
@@ -55,24 +59,30 @@ def give_policies_back(attempt: Attempt, target: Release) -> None:
     """Give containers that were only stopped and started their restart policies back.
 
     A container made anew has its model's; on the way back, what a person had given
-    to the one in its place. A noted `no` of an inconsistent app may be what a way
-    back left that did not end: then the model's holds.
+    to the one in its place. A noted `no` may be what a way back left that did not
+    end: then the model's holds.
     """
     noted = {one.id: one for one in attempt.before}
     twins = before.twins(attempt.before, attempt.containers) if attempt.going_back else {}
     services = target.model().get("services") or {}
+    doubted = left_off(journals(attempt.state.journals, attempt.clock))
     for one in attempt.containers:
         twin = noted.get(one.id) or twins.get(one.id)
         policy = dict(twin.policy) if twin else {}
-        unsure = policy.get("Name", "") == "no" and _was_inconsistent(attempt)
-        if not policy.get("Name") or unsure:
+        if not policy.get("Name") or (doubted and policy["Name"] == "no"):
             policy = policy_of(services.get(one.service) or {})
         if one.policy | {"Name": one.policy.get("Name") or "no"} != policy:
             attempt.engine.set_policy(one.id, policy)
 
 
-def _was_inconsistent(attempt: Attempt) -> bool:
-    hold = attempt.decisions.read()["hold"]
-    while hold and hold["kind"] != "inconsistent":
-        hold = hold.get("under")
-    return hold is not None
+def left_off(past: Sequence[Journal]) -> bool:
+    """Return whether the last deployment that touched the containers ended `inconsistent`.
+
+    Then nothing gave their policies back; a person's `resume` does not either.
+    """
+    for journal in reversed(past):
+        end = journal.records()[-1:]
+        status = end[0]["facts"].get("status") if end else None
+        if status in (Status.SUCCEEDED, Status.ROLLED_BACK, Status.INCONSISTENT):
+            return bool(status == Status.INCONSISTENT)
+    return False
