@@ -16,7 +16,7 @@ from worker.deployment import Status, view
 from worker.errors import UnavailableError
 from worker.jobs import Runner
 from worker.ledger import Ledger, connect
-from worker.reconcile import BUSY, NOT_REACHED, look
+from worker.reconcile import BUSY, NOT_REACHED, look, wanted
 from worker.rounds import Rounds
 
 WHO = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
@@ -237,6 +237,8 @@ def test_push_that_is_queued_is_enough(runner):
     head = push(runner)
     queued = replace(one, id="20261122t100000-aaaaaa", trigger="push", requested_revision=head)
     runner.ledger.accept(queued, guid=None)
+    with runner.locked():
+        assert wanted(runner, head) is None
 
     look(runner, remote(runner))
 
