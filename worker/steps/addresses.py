@@ -60,6 +60,28 @@ def judge(
         )
 
 
+def doubts(attempt: Attempt, containers: Sequence[Container]) -> list[str]:
+    """Return a warning when `data.mongodb` names a database of its own beside the app's.
+
+    For an address that is kept apart from the app's env file, which a person may mend
+    in one place only. Whether it is wrong cannot be told: a program can choose its
+    database by other means than the address it is given.
+    """
+    app = attempt.app
+    if app.data.databases or (app.data.mongodb or "env_file:").startswith("env_file:"):
+        return []
+    named = Address.of(attempt.mongodb_uri or "")
+    running = _running(attempt.engine, containers)
+    if named is None or any(map(named.same, running.values())):
+        return []
+    return [
+        f"apps.{app.name}.data.mongodb names {named}, but {variable} of service {service}, as it"
+        f" runs, names {address}: the backups may be of the wrong database."
+        for (service, variable), address in running.items()
+        if named.servers & address.servers
+    ]
+
+
 def judge_model(attempt: Attempt, model: Mapping[str, Any]) -> None:
     """Refuse a revision whose services write to another database than what runs.
 

@@ -75,7 +75,7 @@ def run(attempt: Attempt) -> Facts:
         "old_release": old.id if old else None,
         "unstable": _unstable(attempt, containers),
         "restore_from": restore_from,
-        "new_warnings": _about_backups(attempt),
+        "new_warnings": _about_backups(attempt) + addresses.doubts(attempt, containers),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
 
