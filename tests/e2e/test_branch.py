@@ -121,8 +121,7 @@ def test_deleted_branch_is_left_alone_and_a_new_one_deployed(world):
 
 def test_renamed_repository_is_named_and_its_new_name_helps(world):
     renamed = {"repository": {"id": 1, "full_name": "acme/store"}}
-    revision = world.commit({"release.json": release("renamed")})
-    status, answer = world.deliver(revision, **renamed)
+    status, answer = world.deliver(head(world), **renamed)
     assert (status, answer["status"]) == (200, "ignored")
     assert answer["reason"] == (
         "The repository is 'acme/store', not acme/shop. If it was renamed, set"
@@ -132,6 +131,7 @@ def test_renamed_repository_is_named_and_its_new_name_helps(world):
     world.stop(world.server)
     world.config.write_text(world.config.read_text().replace('"acme/shop"', '"acme/store"'))
     world.up()
+    revision = world.commit({"release.json": release("renamed")})
     ended = world.wait(world.deliver(revision, **renamed)[1]["deployment"])
 
     assert (ended["status"], world.version()) == ("succeeded", "renamed"), ended

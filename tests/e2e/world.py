@@ -111,8 +111,10 @@ class World:
         assert status == 202, answer
         return answer["deployment"]
 
-    def deliver(self, revision, *, before="0" * 40, message="change", guid=None, event="push"):
-        """Send one signed delivery; return status and answer."""
+    def deliver(
+        self, revision, *, before="0" * 40, message="change", guid=None, event="push", **fields
+    ):
+        """Send one signed delivery, with these fields of its body; return status and answer."""
         body = json.dumps(
             {
                 "ref": f"refs/heads/{self.branch}",
@@ -125,6 +127,7 @@ class World:
                 "pusher": {"name": "ann", "email": "ann@example.org"},
                 "head_commit": {"id": revision, "message": message, "author": {"name": "Ann"}},
                 "commits": [],
+                **fields,
             }
         ).encode()
         mac = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
