@@ -1,6 +1,7 @@
 """What a push must not do to mounts; after each refusal its remedy, to the letter."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -67,6 +68,7 @@ def world(tmp_path, mongod):
 
 
 def test_what_nothing_covers_is_refused_until_a_person_names_it(world):
+    the_first_deployment_is_refused(world)
     world.begin()
     (world.checkout / "files").mkdir()
     covered = ["./app.py:/app/mine.txt", "./uploads/folder:/app/folder", "./release.json:/r:ro"]
@@ -125,3 +127,14 @@ def test_what_nothing_covers_is_refused_until_a_person_names_it(world):
 def volumes(world, name):
     argv = ["docker", "volume", "ls", "-q", "--filter", f"name={world.name}_{name}"]
     return subprocess.run(argv, check=True, text=True, capture_output=True).stdout
+
+
+def the_first_deployment_is_refused(world):
+    """Deploy what nothing covers where nothing ever ran; it leaves nothing behind."""
+    world.commit({"docker-compose.yml": compose("cache:/app/cache", top="volumes: {cache: }\n")})
+    world.prepare()
+    told = world.cli("deploy", world.name, check=1)
+    assert f"web:/app/cache, which is the volume {world.name}_cache." in told.stderr
+    assert (world.containers(), names(world), volumes(world, "cache")) == ({}, {}, "")
+    shutil.rmtree(world.checkout)
+    world.commit({"docker-compose.yml": COMPOSE})
