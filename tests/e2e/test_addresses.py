@@ -82,7 +82,7 @@ def test_a_revision_that_takes_the_app_to_another_database_is_refused(world):
 
     error = refused(world, {"docker-compose.yml": moved}, "pull")
 
-    assert f"{world.name}_newer" in error["message"]
+    assert f"{world.db.name}er;" in error["message"]
     world.commit({"docker-compose.yml": text})
     succeeds(world, "six")
 

@@ -7,7 +7,7 @@ import pytest
 from worker.config import App
 from worker.steps import reads
 
-WEB = "services:\n  web:\n    image: x\n"
+WEB = "services:\n  web:\n    image: x\n    command: /bin/sh\n"
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def of_folder(app: App, top: Path) -> Reads:
     try:
         there = compose.read_by_services(top, app.compose_files, app.env_path)
     except GuardError:  # a variable in the path of an `include`: then any file counts
-        return Reads({}, sorted(_outside(app, top, lend.is_small_file)))
+        return Reads({}, sorted(_outside(app, top, _is_no_program)))
     services = {
         name: {key: _pointed(paths, top, app.checkout) for key, paths in keys.items()}
         for name, keys in there.items()
@@ -110,6 +110,10 @@ def _is_compose_file(path: Path) -> bool:
     if path.suffix in (".yml", ".yaml"):
         return True
     return bool(_COMPOSE_FILE.search(path.read_text(errors="replace")))
+
+
+def _is_no_program(path: Path) -> bool:
+    return not path.stat().st_mode & 0o111
 
 
 def _is_within(path: Any, folder: str) -> bool:
