@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import time
 
 import docker
 
@@ -105,10 +106,22 @@ def remove(project):
         for one in client.containers.list(all=True, filters=label):
             one.remove(force=True, v=True)
         for network in client.networks.list(filters=label):
-            network.remove()
+            _remove(network)
         for volume in client.volumes.list(filters=label):
             volume.remove()
         for tag in images(project):
             client.images.remove(tag, force=True)
     finally:
         client.close()
+
+
+def _remove(network):
+    """Remove a network; on a busy machine Docker lets its last containers go a little later."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return network.remove()
+        except docker.errors.APIError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

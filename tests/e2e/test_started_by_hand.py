@@ -7,20 +7,17 @@ import subprocess
 import pytest
 
 from tests.e2e import fingerprint
-from tests.e2e.world import HERE, World, release
+from tests.e2e.world import World, release
 from worker.adapters.compose_command import binary
 
 LIVE = 'services:\n  web:\n    environment: {STAGE: "${STAGE}"}\n'
 SPOILS = "db.documents.drop()\n(uploads / 'kept.txt').write_text('spoiled')\nraise SystemExit(1)\n"
-# Its own health check is given time, so that a busy machine makes no version ill.
-WEB = (HERE / "app" / "docker-compose.yml").read_text().replace("timeout: 2s", "timeout: 20s")
 
 
 @pytest.fixture
 def fresh(tmp_path, mongod):
     """A server on which nothing was ever deployed, not even cloned."""
     made = World(tmp_path, mongod)
-    made.commit({"docker-compose.yml": WEB})
     made.db.documents.insert_many([{"n": n} for n in range(200)])
     made.up()
     yield made
@@ -69,7 +66,7 @@ def otherwise(tmp_path, mongod):
 
 
 def start_otherwise(world):
-    world.commit({"docker-compose.yml": WEB, "live.yml": LIVE, ".gitignore": ".env*\nbackups/\n"})
+    world.commit({"live.yml": LIVE, ".gitignore": ".env*\nbackups/\n"})
     world.prepare()
     env = (world.checkout / ".env.production").read_text()
     (world.checkout / ".env.live").write_text(f"{env}STAGE=live\n")
