@@ -124,9 +124,9 @@ def _labelled(found):
 
 
 def _file(one, path):
-    """Return mode, owner and content of a file inside."""
+    """Return mode, owner and content of a file, as a program inside sees it."""
     stream, _ = one.get_archive(path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
         member = tar.getmembers()[0]
-        content = tar.extractfile(member).read().decode()
-    return f"{member.mode:o} {member.uid}:{member.gid} {content}"
+    _, content = one.exec_run(["cat", path])
+    return f"{member.mode:o} {member.uid}:{member.gid} {content.decode()}"

@@ -10,7 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"  # of the package busybox-static
-PROGRAMS = ("sh", "sleep", "test", "true", "wc")
+PROGRAMS = ("cat", "sh", "sleep", "test", "true", "wc")
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
