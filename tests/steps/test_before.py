@@ -55,3 +55,21 @@ def test_each_is_compared_with_the_one_in_its_place_whatever_its_number():
 
 def test_service_whose_containers_were_removed_by_hand_has_none():
     assert before.scale([WEB, container("web", 2)], ["web", "gone"]) == {"web": 2, "gone": 0}
+
+
+def test_what_a_good_push_does_not_keep_is_named_and_what_it_keeps_is_not():
+    old = [WEB, container("asleep", status="exited", code=137), container("ice", status="paused")]
+    old += [container("pair"), container("pair", 2), container("kept", status="exited", code=137)]
+    now = [WEB, container("asleep"), container("ice"), container("pair")]
+    now += [container("kept", status="exited", code=1)]
+    services = {name: {} for name in ("web", "asleep", "ice", "pair", "kept")}
+    assert before.given_up(old, now, services) == [
+        "Paused before, and running now: ice.",
+        "Stopped before, and running now: asleep.",
+        "Service pair had 2 containers, and has 1 as its Compose file says.",
+    ]
+    assert before.given_up([], now, services) == []
+    stopped = [container("web", status="exited")]
+    assert before.given_up(stopped, now, services) == [
+        "Nothing of the app ran before; it runs now."
+    ]
