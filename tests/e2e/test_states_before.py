@@ -69,6 +69,12 @@ def world(shared):
     return shared
 
 
+@pytest.fixture(scope="module")
+def mended(shared):
+    """A good push's deployment, after which all runs that its file says."""
+    return shared.wait(shared.push(files("two", without_removed(STATES) | MENDED)))
+
+
 def leave(world):
     """Do what people did to the containers."""
     world.compose("pause", "paused")
@@ -128,14 +134,12 @@ def test_bad_push_gives_back_each_container_as_a_person_left_it(world):
     goes_back(world, "bad")
 
 
-def test_good_push_runs_all_that_its_file_says_and_names_what_is_given_up(world):
-    good = world.wait(world.push(files("two", without_removed(STATES) | MENDED)))
-
-    assert good["status"] == "succeeded", good["error"]
+def test_good_push_runs_all_that_its_file_says_and_names_what_is_given_up(world, mended):
+    assert mended["status"] == "succeeded", mended["error"]
     once = {"once-1": "stopped"}
     services = {*without_removed(STATES), *MENDED, "web"}
     assert states(world) == {f"{name}-1": "running" for name in services} | once
-    assert good["warnings"] == [
+    assert mended["warnings"] == [
         "Paused before, and running now: paused.",
         "Stopped before, and running now: idle, resting, stopped.",
         "Service pair had 2 containers, and has 1 as its Compose file says.",
@@ -144,7 +148,8 @@ def test_good_push_runs_all_that_its_file_says_and_names_what_is_given_up(world)
 
 
 @pytest.mark.parametrize("state", ["stop", "pause"])
-def test_bad_push_leaves_a_project_that_did_not_run_as_it_was(world, state):
+def test_bad_push_leaves_a_project_that_did_not_run_as_it_was(world, mended, state):
+    assert mended["status"] == "succeeded", mended["error"]
     world.compose(state)
     goes_back(world, f"bad after {state}")
     world.compose({"stop": "start", "pause": "unpause"}[state])
