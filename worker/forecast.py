@@ -7,7 +7,7 @@ the app's lock: a deployment's own Git commands would collide with these.
 """
 
 import shutil
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from statistics import median
 from typing import Any
 
@@ -15,11 +15,11 @@ from worker.adapters.containers import Container
 from worker.errors import HeldError, SheetanchorError, SkippedError
 from worker.journal import journals
 from worker.release import Release, replicas, with_other_contents
-from worker.steps import preflight, present, pull
+from worker.steps import fence, preflight, present, pull
 from worker.steps.attempt import Attempt
 
-FILES = 20  # changed files that are named
-PAST = 10  # deployments whose outage is looked at
+NAMED = 20  # changed files, and commits, that are named
+PAST = 10  # deployments whose times are looked at
 
 Forecast = dict[str, Any]
 
@@ -31,6 +31,7 @@ def forecast(attempt: Attempt) -> Forecast:
     try:
         attempt.facts["deploy.preflight"] = preflight.run(attempt)
         attempt.facts["deploy.pull"] = pull.run(attempt)
+        fence.nobody_in_the_way(attempt)
         return {"verdict": "deploys", "why": None, **_known(attempt), **_services(attempt)}
     except SheetanchorError as error:
         found = {"verdict": _verdict(error), "why": error.message}
@@ -59,7 +60,47 @@ def _known(attempt: Attempt) -> Forecast:
     changed = attempt.fact("pull", "changed", [])
     steps = ("preflight", "pull")
     found["warnings"] = [one for step in steps for one in attempt.fact(step, "new_warnings", [])]
-    return {**found, "files_changed": len(changed), "files": changed[:FILES]} | _outage(attempt)
+    found |= {"files_changed": len(changed), "files": changed[:NAMED]}
+    return {**found, **_commits(attempt), **_ways_back(attempt), **_past(attempt)}
+
+
+def _commits(attempt: Attempt) -> Forecast:
+    """Return the commits since what runs, newest first, and the work of a person's that moves."""
+    running, revision = (
+        attempt.fact("preflight", name) for name in ("previous_revision", "revision")
+    )
+    known = revision and running and attempt.checkout.has_ref(running)
+    commits = attempt.checkout.commits(running, revision) if known else []
+    own = [*attempt.fact("pull", "own_commits", ()), *attempt.fact("pull", "branch_commits", ())]
+    edited = _moving(attempt, attempt.checkout.edited("HEAD")) if revision else []
+    return {
+        "commits_new": len(commits),
+        "commits": commits[:NAMED],
+        "would_be_kept_aside": {"commits": own, "files": edited[:NAMED]},
+    }
+
+
+def _moving(attempt: Attempt, files: Iterable[str]) -> list[str]:
+    """Return the files but those of data paths and env files, which no deploy moves."""
+    stay = [one.rstrip("/") for one in attempt.left_alone]
+    return [
+        file for file in files if not any(file == one or file.startswith(f"{one}/") for one in stay)
+    ]
+
+
+def _ways_back(attempt: Attempt) -> Forecast:
+    """Return the revision to go back to, and for how long writes could be set aside.
+
+    Seconds from the new version's start to its commit at the latest; None when
+    the way back leaves the data as it is.
+    """
+    app = attempt.app
+    budget = max([one.health_budget for one in attempt.before], default=0.0)
+    longest = max(app.health.timeout, budget) + app.health.stable_for
+    return {
+        "returns_to": attempt.fact("preflight", "previous_revision"),
+        "could_set_aside_seconds": longest if app.rollback.data == "restore" else None,
+    }
 
 
 def _services(attempt: Attempt) -> Forecast:
@@ -108,12 +149,22 @@ def _settled(service: dict[str, Any]) -> bool:
     return not (service.get("build") or binds)
 
 
-def _outage(attempt: Attempt) -> Forecast:
-    """Return the median outage of the last deployments in seconds; None for the first."""
-    past = journals(attempt.state.journals, attempt.clock)[-PAST:]
-    ends = [record["facts"] for one in past for record in one.records()[-1:]]
-    seconds = [one["outage_seconds"] for one in ends if one.get("outage_seconds") is not None]
-    return {"expected_outage_seconds": median(seconds) if seconds else None}
+def _past(attempt: Attempt) -> Forecast:
+    """Return the medians of the last deployments; None before the first."""
+    past = [one.records() for one in journals(attempt.state.journals, attempt.clock)[-PAST:]]
+    done = [record for records in past for record in records if record["event"] == "done"]
+    ends = [records[-1]["facts"] for records in past if records]
+    backups = [record["facts"] for record in done if record["step"] == "backup"]
+    return {
+        "expected_backup_bytes": _median(backups, "bytes"),
+        "expected_backup_seconds": _median(backups, "backup_seconds"),
+        "expected_outage_seconds": _median(ends, "outage_seconds"),
+    }
+
+
+def _median(facts: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    found = [one[name] for one in facts if one.get(name) is not None]
+    return median(found) if found else None
 
 
 def _forget(attempt: Attempt) -> None:

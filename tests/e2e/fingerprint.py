@@ -33,9 +33,7 @@ def containers(project):
     try:
         there = client.containers.list(all=True, filters={"label": f"{PROJECT}={project}"})
         found = {}
-        for one in sorted(there, key=number):
-            if one.labels["com.docker.compose.oneoff"] == "True":
-                continue
+        for one in sorted((one for one in there if not is_one_off(one)), key=number):
             service = one.labels["com.docker.compose.service"]
             place = sum(name.rpartition("-")[0] == service for name in found) + 1
             policy = tuple(sorted(one.attrs["HostConfig"]["RestartPolicy"].items()))
@@ -43,6 +41,10 @@ def containers(project):
         return found
     finally:
         client.close()
+
+
+def is_one_off(container):
+    return container.labels["com.docker.compose.oneoff"] == "True"
 
 
 def number(container):

@@ -133,6 +133,11 @@ class Repository(GitCommand):
         argv = ["log", "-z", "--format=%B", f"{before}..{after}", "--"]
         return self.run(argv).split("\0")[:-1]
 
+    def commits(self, before: str, after: str) -> list[str]:
+        """Return short id and first line of what `after` has and `before` has not, newest first."""
+        argv = ["log", "-z", "--no-show-signature", "--format=%h %s", f"{before}..{after}", "--"]
+        return self.run(argv).split("\0")[:-1]
+
     def edited(self, head: str) -> list[str]:
         """Return the tracked files that differ from the head in the work tree.
 

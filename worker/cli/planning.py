@@ -63,13 +63,17 @@ def _attempt(runner: Runner, revision: str | None, options: dict[str, Any]) -> A
     )
 
 
+LISTS = ("services", "files", "commits", "warnings", "would_be_kept_aside")
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
-    shown = {
-        key: value for key, value in found.items() if key not in ("services", "files", "warnings")
-    }
-    for key in ("revision", "previous_revision"):
+    shown = {key: value for key, value in found.items() if key not in LISTS}
+    for key in ("revision", "previous_revision", "returns_to"):
         shown[key] = text.revision(found.get(key))
     services = {key: ", ".join(names) for key, names in found.get("services", {}).items()}
-    named = {key.replace("_", " "): value for key, value in (shown | services).items()}
-    files = [f"  {name}" for name in found.get("files", [])]
-    return output.fields(named) + files + [f"warning: {one}" for one in found.get("warnings", [])]
+    aside = found.get("would_be_kept_aside", {})
+    kept = {"kept aside": ", ".join([*aside.get("commits", []), *aside.get("files", [])])}
+    named = {key.replace("_", " "): value for key, value in (shown | services | kept).items()}
+    lists = [("commit", found.get("commits", [])), ("file", found.get("files", []))]
+    listed = [f"{what}: {one}" for what, ones in lists for one in ones]
+    return output.fields(named) + listed + [f"warning: {one}" for one in found.get("warnings", [])]

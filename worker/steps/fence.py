@@ -34,15 +34,12 @@ def run(attempt: Attempt) -> Facts:
 def check(attempt: Attempt) -> None:
     """Refuse, before anything is stopped, when the backup will take longer than `max_pause`.
 
-    Or when somebody's Git is at work in the checkout, which is about to move.
+    Or when somebody is in the way.
     """
     limit = attempt.app.backup.max_pause
-    if attempt.deployment.kind != "restore":
-        attempt.checkout.locks.wait(attempt.clock)
+    nobody_in_the_way(attempt)
     if attempt.app.backup.consistency == "live":
         return
-    quiet.nobody_else_at_work(attempt, attempt.fact("preflight", "project"))
-    _nothing_else_runs(attempt)
     expected = data.expected_seconds(attempt)
     if expected > limit:
         raise GuardError(
@@ -50,6 +47,16 @@ def check(attempt: Attempt) -> None:
             f" more than max_pause ({limit:g} s).",
             remedy='Raise backup.max_pause, or set consistency = "live".',
         )
+
+
+def nobody_in_the_way(attempt: Attempt) -> None:
+    """Refuse while a person's Git, Compose or one-off run works on the app."""
+    if attempt.deployment.kind != "restore":
+        attempt.checkout.locks.wait(attempt.clock)
+    if attempt.app.backup.consistency == "live":
+        return
+    quiet.nobody_else_at_work(attempt, attempt.fact("preflight", "project"))
+    _nothing_else_runs(attempt)
 
 
 def _nothing_else_runs(attempt: Attempt) -> None:
