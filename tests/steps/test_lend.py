@@ -76,13 +76,29 @@ def test_text_that_compose_cannot_read_hides_no_other_file(checkout):
     assert {Path("plain.env"), Path("parts/.env")} <= set(found)
 
 
+def lent(work, checkout, tracked=()):
+    """Lend as a deployment does, from a checkout that tracks these files."""
+    files, env = ["docker-compose.yml"], checkout / "env of the app"
+    return lend.lent(work, checkout, files, env, {*tracked}.intersection)
+
+
+def test_compose_file_that_the_revision_removed_is_not_lent(checkout, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+
+    with lent(work, checkout, tracked=["docker-compose.yml"]):
+        assert not (work / "docker-compose.yml").exists()
+    with lent(work, checkout):
+        assert (work / "docker-compose.yml").exists()
+
+
 def test_files_are_lent_for_the_block_only(checkout, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     (work / "docker-compose.yml").write_text((checkout / "docker-compose.yml").read_text())
     (work / "plain.env").write_text("TRACKED=1\n")
 
-    with lend.lent(work, checkout, ["docker-compose.yml"], checkout / "env of the app"):
+    with lent(work, checkout):
         assert (work / "more/by variable.env").read_text() == "X=1\n"
         assert (work / "plain.env").read_text() == "TRACKED=1\n"
 

@@ -44,7 +44,7 @@ def staying(attempt: Attempt) -> list[str]:
 def _named(attempt: Attempt) -> set[str]:
     """Return the env files that the revision's services read; relative, as Git writes them."""
     app, work = attempt.app, attempt.work
-    with lend.lent(work, app.checkout, app.compose_files, app.env_path):
+    with lend.lent_to(attempt):
         paths = compose.env_files(work, app.compose_files, app.env_path)
     inside = [os.path.relpath(path, work) for path in map(Path, paths)]
     return {USUAL, *(path for path in inside if not path.startswith("../"))}

@@ -9,13 +9,16 @@ before the build. Variables in a path are replaced by Compose itself.
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from worker.adapters import compose_question
 from worker.errors import GuardError
+from worker.steps.attempt import Attempt
 
+COMPOSE = (".yml", ".yaml")
 LARGEST = 1024 * 1024  # bytes; an env file is smaller
 _WORD = re.compile(r"(?:\$\{[^{}\n]*\}|[^\s'\"\[\]{},])+")
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|'([^'\n]+)'")
@@ -26,20 +29,34 @@ _REST_OF_LINE = re.compile(
 _REPLACEABLE = re.compile(r"(?:[^$]|\$\$|\$\w+|\$\{\w+(?:[:+-][^{}$]*)?\})*")
 
 
+def lent_to(attempt: Attempt) -> AbstractContextManager[None]:
+    """Have the untracked files that its Compose files name in a deployment's work folder."""
+    app, head = attempt.app, attempt.fact("preflight", "head")["revision"]
+    tracked = partial(attempt.checkout.tracked, head)
+    return lent(attempt.work, app.checkout, app.compose_files, app.env_path, tracked)
+
+
 @contextmanager
 def lent(
-    work: Path, checkout: Path, compose_files: Sequence[str], env_file: Path | None
+    work: Path,
+    checkout: Path,
+    compose_files: Sequence[str],
+    env_file: Path | None,
+    tracked: Callable[[Sequence[str]], Collection[str]],
 ) -> Iterator[None]:
-    """Have the untracked files that the Compose files name in `work`, for the block."""
-    copies = []
+    """Have the untracked files that the Compose files name in `work`, for the block.
+
+    `tracked` says which of some paths the checkout tracks: a Compose file that it does,
+    and that is not in `work`, was removed by the revision, and is no more.
+    """
+    there = named((work, checkout), compose_files, env_file)
+    wanted = [path for path in there if not (work / path).exists()]
+    gone = tracked([str(path) for path in wanted if path.suffix in COMPOSE])
+    copies = [work / path for path in wanted if str(path) not in gone]
     try:
-        for path in named((work, checkout), compose_files, env_file):
-            if (work / path).exists():
-                continue
-            there = work / path
-            there.parent.mkdir(parents=True, exist_ok=True)
-            copies.append(there)
-            shutil.copyfile(checkout / path, there)
+        for copy in copies:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(checkout / copy.relative_to(work), copy)
         yield
     finally:
         for copy in copies:
@@ -61,7 +78,7 @@ def named(tops: Sequence[Path], compose_files: Sequence[str], env_file: Path | N
             continue
         seen.add(path)
         files = set(_files(tops, path, env_file))
-        todo += [file for file in files if file.suffix in (".yml", ".yaml")]
+        todo += [file for file in files if file.suffix in COMPOSE]
         found |= files
     return sorted(found)
 

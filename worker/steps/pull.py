@@ -90,7 +90,7 @@ def _export(attempt: Attempt, revision: str) -> None:
 def _render(attempt: Attempt, project: str) -> tuple[Model, reads.Reads]:
     """Return the model, and what was read; what Git does not track is there for this only."""
     app, work = attempt.app, attempt.work
-    with lend.lent(work, app.checkout, app.compose_files, app.env_path):
+    with lend.lent_to(attempt):
         model = compose.render(work, app.compose_files, app.env_path, project, mark=attempt.id)
         return model, reads.of_folder(app, work)
 
