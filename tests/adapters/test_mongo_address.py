@@ -46,6 +46,8 @@ def test_an_address_is_shown_without_user_and_password():
     assert shown == "db.example.org:27017,this host:1/shop"
 
 
-@pytest.mark.parametrize("text", ["", "redis://localhost/0", "/etc/passwd", "a mongodb://b/c"])
+@pytest.mark.parametrize(
+    "text", ["", "redis://localhost/0", "/etc/passwd", "a mongodb://b/c", "mongodb://a:b@c@d:1/e"]
+)
 def test_what_is_no_mongodb_uri_has_no_address(text):
     assert Address.of(text) is None

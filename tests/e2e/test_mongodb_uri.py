@@ -174,7 +174,7 @@ def test_user_who_may_dump_and_not_restore_is_refused_with_the_role_to_grant(wor
     assert world.backups() == []
 
     world.db.client.admin.command("grantRolesToUser", world.name, roles=list(may_all(world)))
-    again = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+    again = world.wait(world.push({"after.txt": "the remedy"}))
 
     assert again["status"] == "succeeded", again
     assert world.version() == "two"

@@ -18,7 +18,8 @@ from worker.adapters.mongo_uri import DEFAULT_PORT
 HERE = "this host"
 _HERE = frozenset(["localhost", "host.docker.internal", "gateway.docker.internal", "::1", ""])
 _URI = re.compile(
-    r"^mongodb(?P<srv>\+srv)?://(?:[^/?]*@)?(?P<hosts>[^/?@]+)(?:/(?P<path>[^?]*))?(?:\?.*)?$", re.S
+    r"^mongodb(?P<srv>\+srv)?://(?:[^/?@]*@)?(?P<hosts>[^/?@]+)(?:/(?P<path>[^?]*))?(?:\?.*)?$",
+    re.S,
 )
 
 

@@ -15,6 +15,7 @@ from worker.errors import BackupError, GuardError, RestoreError, SheetanchorErro
 
 UNAUTHORIZED = 13
 AUTHENTICATION_FAILED = 18
+REFUSED = "Authentication failed"  # mongod's words; pymongo keeps only them from the second try on
 LONGEST = 300  # characters of a driver's message
 
 
@@ -50,7 +51,7 @@ class Translator:
     ) -> SheetanchorError:
         message = f"MongoDB could not {doing}: {self.words(error)}."
         code = error.code if isinstance(error, OperationFailure) else None
-        if code == AUTHENTICATION_FAILED:
+        if code == AUTHENTICATION_FAILED or REFUSED in message:  # tried again: as a time-out
             return GuardError(message, remedy="Check the user and the password in data.mongodb.")
         if code == UNAUTHORIZED:
             return GuardError(message, remedy="Grant the user that right, or name another user.")
