@@ -33,6 +33,8 @@ from worker.steps import addresses, data
 from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
 from worker.waiting import Waiting
 
+PAUSE = 0.1  # seconds between two tries to take the lock
+
 log = logging.getLogger(__name__)
 
 
@@ -57,11 +59,28 @@ class Runner:
         return Decisions(self.state.decisions)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the app: its lock file and its checkout's Git folder. Raises BusyError."""
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
+        """Hold the app: its lock file and its checkout's Git folder.
+
+        Raises BusyError, when it is not to be had for `patience` seconds: a look at the
+        remote, or the tidying after a deployment's end, holds it for a moment.
+        """
         os.umask(0o077)
+        deadline = self.clock.monotonic() + patience
         with ExitStack() as stack:
-            stack.enter_context(lock.held(self.state.lock, self.app.name))
+            while True:
+                try:
+                    stack.enter_context(self._both_locks())
+                    break
+                except BusyError:
+                    if self.clock.monotonic() >= deadline:
+                        raise
+                    self.clock.sleep(PAUSE)
+            yield
+
+    @contextmanager
+    def _both_locks(self) -> Iterator[None]:
+        with lock.held(self.state.lock, self.app.name), ExitStack() as stack:
             git_folder = self.app.checkout / ".git"
             if git_folder.is_dir():
                 stack.enter_context(lock.held(git_folder, self.app.name))

@@ -11,6 +11,8 @@ from worker.jobs import Runner
 from worker.ledger import Ledger, connect, url_of
 from worker.report import Screen
 
+PATIENCE = 5.0  # seconds that a command waits for the app's lock
+
 
 def ledger(session: Session) -> Ledger | None:
     """Return the ledger if its Redis answers within a second; nothing here needs it."""
@@ -30,7 +32,7 @@ def held(session: Session, name: str, screen: Screen) -> Iterator[Runner]:
     """
     app = session.app(name)
     runner = Runner(session.config, app, ledger(session), screen)
-    with runner.locked():
+    with runner.locked(PATIENCE):
         for deployment, status in runner.recover():
             word = "needs a person" if status == Status.INCONSISTENT else str(status)
             output.tell(f"Deployment {deployment}, whose process had died: {word}.")
