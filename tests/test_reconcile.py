@@ -13,7 +13,7 @@ from tests.clocks import FakeClock
 from worker import configfile, lock
 from worker.adapters.git import Checkout
 from worker.deployment import Status, view
-from worker.errors import UnavailableError
+from worker.errors import BusyError, UnavailableError
 from worker.jobs import Runner
 from worker.ledger import Ledger, connect
 from worker.reconcile import BUSY, NOT_REACHED, look, wanted
@@ -243,3 +243,17 @@ def test_push_that_is_queued_is_enough(runner):
     look(runner, remote(runner))
 
     assert [deployment.trigger for deployment in runner.ran] == ["reconcile", "push"]
+
+
+def test_lock_that_is_free_in_a_moment_is_waited_for(runner):
+    with contextlib.ExitStack() as another:
+        another.enter_context(runner.locked())
+        runner.clock.sleep = lambda seconds: another.close()
+
+        with runner.locked(patience=1):
+            assert not lock.is_free(runner.state.lock)
+
+
+def test_lock_that_stays_held_is_given_up_once_patience_ends(runner):
+    with runner.locked(), pytest.raises(BusyError), runner.locked(patience=1):
+        pass
