@@ -119,7 +119,7 @@ class Scan(threading.Thread):
     def _import(self, app: App, state: State) -> None:
         """Show journals that the ledger has not seen: of a command line, or from a Redis outage."""
         try:
-            self._forget_if_emptied(app)
+            emptied = self._forget_if_emptied(app)
             for journal in journals(state.journals, SystemClock()):
                 size = journal.path.stat().st_size
                 deployment = journal.deployment()
@@ -132,16 +132,18 @@ class Scan(threading.Thread):
                 self._ledger.replace_log(deployment.id, lines[-LOG_TAIL:])
                 self._imported[journal.path] = size
                 aftermath.show(app, state, self._ledger)
-            self._ledger.note_imported(app.name)
+            if emptied:
+                self._ledger.note_imported(app.name)
         except UnavailableError:
             return
 
-    def _forget_if_emptied(self, app: App) -> None:
+    def _forget_if_emptied(self, app: App) -> bool:
         """Import all anew when Redis lost everything; what was queued may be lost, too."""
         if self._ledger.imported(app.name):
-            return
+            return False
         self._imported.clear()
         self._rounds[app.name].look_now()
+        return True
 
     def _beat(self) -> None:
         try:
