@@ -9,7 +9,6 @@ The danger is to deploy what nobody wants any more: a look judges as a push
 would, and never brings a head that was decided.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from worker import aftermath, configfile, durable, logs
+from worker import configfile, durable, logs
 from worker.adapters.git import Checkout
 from worker.clock import rfc3339
 from worker.decisions import PERSONS, is_put_off, judge, runs
@@ -134,9 +133,7 @@ def _report(runner: Runner, error: SheetanchorError | None) -> None:
         path.unlink()
         durable.fsync(path.parent)
         log.info("remote.found", extra={"app": app.name})
-    with contextlib.suppress(UnavailableError):
-        if runner.ledger:
-            aftermath.show(app, runner.state, runner.ledger)
+    runner.show()
 
 
 def main() -> int:
