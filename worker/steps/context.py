@@ -15,6 +15,7 @@ from typing import Any
 from worker.adapters import build_context
 from worker.config import App
 from worker.steps.attempt import Attempt
+from worker.steps.mounts import is_below
 
 NAMED = 3  # files in a sentence
 LARGEST = 64 * 1024  # bytes of a file that may hold a secret
@@ -96,4 +97,4 @@ def _is_secret(line: str) -> bool:
 
 
 def _below(path: str, folder: str) -> bool:
-    return folder == "." or f"{path}/".startswith(f"{folder.rstrip('/')}/")
+    return folder == "." or is_below(path, folder)

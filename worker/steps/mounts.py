@@ -162,7 +162,7 @@ def can_hold_data(mount: Mount) -> bool:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Return whether a path is a folder or lies in it; both absolute."""
+    """Return whether a path is a folder or lies in it; both absolute, or both relative."""
     return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 

@@ -21,6 +21,7 @@ from worker.config import App
 from worker.errors import GuardError
 from worker.release import Release
 from worker.steps import lend
+from worker.steps.mounts import is_below
 
 FILE = "reads.json"
 _COMPOSE_FILE = re.compile(r"^(services|include|volumes|networks):", re.MULTILINE)
@@ -74,7 +75,7 @@ def _pointed(paths: list[str], top: Path, checkout: Path) -> list[str]:
     """Return paths below the folder as ones of the checkout, others as they are."""
     whole = [os.path.normpath(top / path) for path in paths]
     return [
-        str(checkout / os.path.relpath(one, top)) if _is_within(one, str(top)) else one
+        str(checkout / os.path.relpath(one, top)) if is_below(one, str(top)) else one
         for one in whole
     ]
 
@@ -89,9 +90,9 @@ def _outside(app: App, top: Path, counts: Callable[[Path], bool]) -> set[str]:
             continue
         seen.add(path)
         for real in _named(top, path, app.env_path):
-            if _is_within(real, here) and _is_compose_file(Path(real)):
+            if is_below(real, here) and _is_compose_file(Path(real)):
                 todo.append(Path(os.path.relpath(real, here)))
-            elif not _is_within(real, here) and counts(Path(real)):
+            elif not is_below(real, here) and counts(Path(real)):
                 found.add(real)
     return found
 
@@ -114,7 +115,3 @@ def _is_compose_file(path: Path) -> bool:
 
 def _is_no_program(path: Path) -> bool:
     return not path.stat().st_mode & 0o111
-
-
-def _is_within(path: Any, folder: str) -> bool:
-    return f"{path}/".startswith(f"{folder.rstrip('/')}/")

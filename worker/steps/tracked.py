@@ -11,6 +11,7 @@ from pathlib import Path
 
 from worker.errors import GuardError
 from worker.steps.attempt import Attempt
+from worker.steps.mounts import is_below
 
 NAMED = 5  # files in a sentence
 MOST = 1_000  # pointer files that are looked at: one is enough
@@ -75,8 +76,7 @@ def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
         below = [
             path
             for path, status in changed.items()
-            if _below_folder(path, folder)
-            and not (status == "A" and not os.path.lexists(top / path))
+            if is_below(path, folder) and not (status == "A" and not os.path.lexists(top / path))
         ]
         if below:
             raise GuardError(
@@ -84,11 +84,6 @@ def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
                 f" {_named(below)}.",
                 remedy="Keep what users write out of the repository; revert that change.",
             )
-
-
-def _below_folder(path: str, folder: str) -> bool:
-    """Return whether a path is a folder, or lies in it; both relative to the checkout."""
-    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def _nothing_in_the_way(attempt: Attempt, changed: Mapping[str, str]) -> None:
