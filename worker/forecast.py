@@ -72,20 +72,12 @@ def _commits(attempt: Attempt) -> Forecast:
     known = revision and running and attempt.checkout.has_ref(running)
     commits = attempt.checkout.commits(running, revision) if known else []
     own = [*attempt.fact("pull", "own_commits", ()), *attempt.fact("pull", "branch_commits", ())]
-    edited = _moving(attempt, attempt.checkout.edited("HEAD")) if revision else []
+    edited = attempt.checkout.edited("HEAD", without=attempt.left_alone) if revision else []
     return {
         "commits_new": len(commits),
         "commits": commits[:NAMED],
         "would_be_kept_aside": {"commits": own, "files": edited[:NAMED]},
     }
-
-
-def _moving(attempt: Attempt, files: Iterable[str]) -> list[str]:
-    """Return the files but those of data paths and env files, which no deploy moves."""
-    stay = [one.rstrip("/") for one in attempt.left_alone]
-    return [
-        file for file in files if not any(file == one or file.startswith(f"{one}/") for one in stay)
-    ]
 
 
 def _ways_back(attempt: Attempt) -> Forecast:

@@ -135,10 +135,9 @@ class Repository(GitCommand):
 
     def commits(self, before: str, after: str) -> list[str]:
         """Return short id and first line of what `after` has and `before` has not, newest first."""
-        argv = ["log", "-z", "--no-show-signature", "--format=%h %s", f"{before}..{after}", "--"]
-        return self.run(argv).split("\0")[:-1]
+        return self._log(f"{before}..{after}")
 
-    def edited(self, head: str) -> list[str]:
+    def edited(self, head: str, *, without: Iterable[str] = ()) -> list[str]:
         """Return the tracked files that differ from the head in the work tree.
 
         Not by the real index: it may hide edits (`update-index --skip-worktree`).
@@ -146,15 +145,19 @@ class Repository(GitCommand):
         with self.index("edited") as index:
             index.run(["read-tree", head])
             index.run(["update-index", "-q", "--refresh"], may_fail=True)
-            return index.run(["diff-files", "--name-only", "-z"]).split("\0")[:-1]
+            argv = ["diff-files", "--name-only", "-z", "--", ".", *excluded(without)]
+            return index.run(argv).split("\0")[:-1]
 
     def own_commits(self, tip: str, known: Sequence[str]) -> list[str]:
         """Return short id and first line of the commits that were made here, newest first.
 
         Those that neither a known revision nor a remote-tracking branch has.
         """
-        argv = ["log", "-z", "--no-show-signature", "--format=%h %s", "--ignore-missing", tip]
-        return self.run([*argv, "--not", *known, "--remotes", "--"]).split("\0")[:-1]
+        return self._log("--ignore-missing", tip, "--not", *known, "--remotes")
+
+    def _log(self, *which: str) -> list[str]:
+        argv = ["log", "-z", "--no-show-signature", "--format=%h %s", *which, "--"]
+        return self.run(argv).split("\0")[:-1]
 
     def tracked(self, revision: str, paths: Sequence[str]) -> list[str]:
         """Return which files at or below these paths the revision tracks."""
