@@ -77,6 +77,15 @@ def running_redis(options=SAFE):
         shutil.rmtree(home)
 
 
+@pytest.fixture(autouse=True)
+def umask():
+    """Give the next test the umask back: a command sets that of its whole process."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def redis_server():
     """The session's Redis. Tests that freeze or stop one use `own_redis`."""

@@ -15,6 +15,7 @@ from worker.adapters.git import Checkout
 from worker.deployment import Status, view
 from worker.errors import BusyError, UnavailableError
 from worker.jobs import Runner
+from worker.journal import Journal
 from worker.ledger import Ledger, connect
 from worker.reconcile import BUSY, NOT_REACHED, look, wanted
 from worker.rounds import Rounds
@@ -252,6 +253,18 @@ def test_lock_that_is_free_in_a_moment_is_waited_for(runner):
 
         with runner.locked(patience=1):
             assert not lock.is_free(runner.state.lock)
+
+
+def test_nobody_waits_for_a_deployment_that_runs(runner):
+    push(runner)
+    look(runner, remote(runner))
+    (one,) = runner.ran
+    with runner.locked():
+        Journal.begin(runner.state.journals, one, runner.clock)
+        runner.clock.sleep = pytest.fail
+
+        with pytest.raises(BusyError), runner.locked(patience=30):
+            pass
 
 
 def test_lock_that_stays_held_is_given_up_once_patience_ends(runner):

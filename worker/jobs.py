@@ -63,9 +63,9 @@ class Runner:
         """Hold the app: its lock file and its checkout's Git folder.
 
         Raises BusyError, when it is not to be had for `patience` seconds: a look at the
-        remote, or the tidying after a deployment's end, holds it for a moment.
+        remote, or the tidying after a deployment's end, holds it for a moment. Nobody
+        waits for a deployment that runs.
         """
-        os.umask(0o077)
         deadline = self.clock.monotonic() + patience
         with ExitStack() as stack:
             while True:
@@ -73,7 +73,8 @@ class Runner:
                     stack.enter_context(self._both_locks())
                     break
                 except BusyError:
-                    if self.clock.monotonic() >= deadline:
+                    late = self.clock.monotonic() >= deadline
+                    if late or recovery.open_journals(self.state, self.clock):
                         raise
                     self.clock.sleep(PAUSE)
             yield

@@ -59,7 +59,6 @@ def refuse_unsafe_redis(config: Config) -> None:
 def environment(config: Config) -> None:
     """Tell our children where the configuration and Redis are."""
     logs.start()
-    os.umask(0o077)
     os.environ["SHEETANCHOR_CONFIG"] = str(config.path)
     os.environ["SHEETANCHOR_REDIS_URL"] = ledger.url_of(config)
 

@@ -128,7 +128,7 @@ def test_busy_app_is_4_and_nothing_happens(own_deployed, command, lock):
     world = own_deployed
     before, backups = world.fingerprint(), world.backups()
     path = world.state / "apps" / world.name / "lock"
-    with locked(path if lock == "state" else world.checkout / ".git"):
+    with locked(path if lock == "state" else world.checkout / ".git"), a_deployment_runs(world):
         confirmed = ["--yes"] if command in ("restore", "rollback") else []
         goal = ["--to", world.first["id"]] if command == "rollback" else []
         busy = world.cli("--json", command, world.name, *goal, *confirmed)
@@ -160,6 +160,19 @@ def locked(path):
         yield
     finally:
         os.close(held)
+
+
+@contextlib.contextmanager
+def a_deployment_runs(world):
+    """Have a journal that is at work, as far as anybody who finds the lock taken can see."""
+    folder = world.state / "apps" / world.name / "journal"
+    ended = (folder / f"{world.first['id']}.jsonl").read_bytes().splitlines(keepends=True)
+    at_work = folder / "20270101t000000-000000.jsonl"
+    at_work.write_bytes(b"".join(ended[:-1]))
+    try:
+        yield
+    finally:
+        at_work.unlink()
 
 
 def test_held_app_is_4_until_forced(deployed):

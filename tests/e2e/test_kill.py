@@ -119,6 +119,7 @@ def newest(world, process):
     for path in (world.state / "apps" / world.name / "journal").glob("*.jsonl"):
         if f'"pid":{process.pid},' in path.read_text():
             return path.stem
+    assert process.poll() is None, "it ended before it began"
     return None
 
 

@@ -7,6 +7,7 @@ never as a traceback.
 """
 
 import logging
+import os
 import sys
 
 import click
@@ -28,6 +29,7 @@ class _Warnings(logging.Handler):
 
 def main() -> int:
     """Run the command that the arguments name; return its exit code (see `output`)."""
+    os.umask(0o077)  # and of each process that this one starts
     session, json_too = Session(), "--json" in sys.argv[1:]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

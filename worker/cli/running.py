@@ -11,7 +11,7 @@ from worker.jobs import Runner
 from worker.ledger import Ledger, connect, url_of
 from worker.report import Screen
 
-PATIENCE = 5.0  # seconds that a command waits for the app's lock
+PATIENCE = 30.0  # seconds that a command waits for the app's lock, when no deployment runs
 
 
 def ledger(session: Session) -> Ledger | None:
