@@ -72,3 +72,32 @@ def test_of_a_cancel_and_a_fence_at_one_moment_exactly_one_wins(cancels):
             won.add(fenced)
             cancels.sweep(lambda _: True)
     assert won == {True, False}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"deployment": {}}', '{"by": "bob"}', "\0"])
+def test_file_that_a_person_left_there_is_set_aside_and_all_else_goes_on(cancels, text, caplog):
+    cancels.ask(WISH)
+    stranger = cancels.folder / "notes.json"
+    stranger.write_text(text)
+
+    assert cancels.all() == [WISH]
+    assert cancels.all() == [WISH]
+
+    assert [one.message for one in caplog.records] == ["file.set_aside"]
+    (aside,) = cancels.folder.glob("notes.json.unreadable-*")
+    assert (aside.read_text(), stranger.exists()) == (text, False)
+
+
+def test_damaged_file_of_a_deployment_decides_nothing(cancels):
+    for act in (lambda: cancels.close(ONE.id, "now"), lambda: cancels.ask(WISH)):
+        cancels.folder.mkdir(exist_ok=True)
+        (cancels.folder / f"{ONE.id}.json").write_text("{")
+
+        act()
+
+    assert cancels.of(ONE.id) == WISH
+    other = replace(ONE, id="20261122t143000-ffffff")
+    (cancels.folder / f"{other.id}.json").write_text(
+        (cancels.folder / f"{ONE.id}.json").read_text()
+    )
+    assert (cancels.of(other.id), cancels.all()) == (None, [WISH])

@@ -144,3 +144,38 @@ def test_approval_of_what_was_not_refused_approves_nothing(orders):
     assert orders.carry_out()
 
     assert not orders.state.approvals.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"id": "mine", "verb": "freeze"}',
+        '{"id": "../mine", "verb": "freeze", "by": "eve", "at": "now"}',
+        '{"id": "mine", "verb": "thaw", "by": "eve", "at": "now"}',
+        '{"id": "mine", "verb": "freeze", "by": "eve", "at": 7}',
+    ],
+)
+def test_file_that_is_no_request_is_set_aside_and_the_requests_are_carried_out(
+    orders, text, caplog
+):
+    leave(orders, FREEZE, reason="exams")
+    mine = orders.state.requests / "mine.json"
+    mine.write_text(text)
+
+    assert orders.carry_out()
+    assert not orders.carry_out()
+
+    assert decided(orders)["hold"]["reason"] == "exams"
+    assert [one.message for one in caplog.records].count("file.set_aside") == 1
+    assert [one.read_text() for one in orders.state.requests.iterdir()] == [text]
+
+
+def test_folder_among_the_requests_is_set_aside(orders):
+    (orders.state.requests / "mine.json").mkdir(parents=True)
+
+    assert not orders.carry_out()
+
+    (aside,) = orders.state.requests.iterdir()
+    assert (aside.is_dir(), aside.suffix != ".json") == (True, True)

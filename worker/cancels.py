@@ -46,11 +46,9 @@ class Cancels:
 
         Raises BusyError when the deployment's fence has begun.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fields = {"by": wish.by, "at": wish.at, "reason": wish.reason}
         content = {"deployment": wish.deployment.as_dict(), **fields}
-        durable.create(self._path(wish.deployment.id), json.dumps(content).encode())
-        if found := self.of(wish.deployment.id):
+        if found := self._make(wish.deployment.id, content):
             return found
         raise BusyError(
             f"Deployment {wish.deployment.id} is past its fence: it replaces the old version.",
@@ -59,20 +57,27 @@ class Cancels:
 
     def of(self, deployment: str) -> Cancel | None:
         """Return who wants this deployment cancelled, if anybody did in time."""
-        content = self._read(self._path(deployment))
-        return _cancel(content) if "deployment" in content else None
+        return self._read(self._path(deployment))
 
     def close(self, deployment: str, at: str) -> None:
         """Take no cancel from here on. Raises CancelledError when one was first."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        content = json.dumps({"closed_at": at}).encode()
-        if not durable.create(self._path(deployment), content) and (wish := self.of(deployment)):
+        if wish := self._make(deployment, {"closed_at": at}):
             raise wish.error()
+
+    def _make(self, deployment: str, content: dict[str, Any]) -> Cancel | None:
+        """Make the deployment's file if there is none; return the wish that is in it then."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._path(deployment)
+        while not durable.create(path, json.dumps(content).encode()):
+            if wish := self._read(path):
+                return wish
+            if path.exists():  # else it was no file of ours, and is set aside
+                return None
+        return self._read(path)
 
     def all(self) -> list[Cancel]:
         """Return every wish that is on disk, in the order of the deployments."""
-        contents = map(self._read, sorted(self.folder.glob("*.json")))
-        return [_cancel(content) for content in contents if "deployment" in content]
+        return list(filter(None, map(self._read, sorted(self.folder.glob("*.json")))))
 
     def sweep(self, is_over: Callable[[str], bool]) -> None:
         """Remove the files of the deployments that are over."""
@@ -83,13 +88,21 @@ class Cancels:
     def _path(self, deployment: str) -> Path:
         return self.folder / f"{deployment}.json"
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = json.loads(path.read_text())
-        except FileNotFoundError:
-            return {}
-        return content
+    def _read(self, path: Path) -> Cancel | None:
+        """Return the wish in a file; None for a fence's, and for what is not ours."""
+        return durable.read_or_set_aside(path, _named(path))
 
 
-def _cancel(content: dict[str, Any]) -> Cancel:
-    return Cancel(**(content | {"deployment": Deployment.from_dict(content["deployment"])}))
+def _named(path: Path) -> Callable[[str], Cancel | None]:
+    """Return what reads that file. Raises ValueError or TypeError for what is neither."""
+
+    def read(text: str) -> Cancel | None:
+        content = json.loads(text)
+        if set(content) == {"closed_at"}:
+            return None
+        wish = Cancel(**(content | {"deployment": Deployment.from_dict(content["deployment"])}))
+        if wish.deployment.id != path.stem:
+            raise ValueError(f"it names the deployment {wish.deployment.id}")
+        return wish
+
+    return read

@@ -1,8 +1,15 @@
 """Files that exist whole or not at all, and are on disk when the call returns."""
 
+import logging
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -28,6 +35,30 @@ def create(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
         partial.unlink(missing_ok=True)
     fsync(path.parent)
     return True
+
+
+def read_or_set_aside(path: Path, parse: Callable[[str], T]) -> T | None:
+    """Return what `parse` makes of a file's text; None when there is no such file.
+
+    None also for one that is not ours to read: put there by hand, or damaged. It is
+    renamed, which tells of it once and loses nothing: whatever waits behind it goes on.
+    `parse` says so by a ValueError, KeyError or TypeError.
+    """
+    try:
+        return parse(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError) as error:
+        aside = path.with_name(f"{path.name}.unreadable-{secrets.token_hex(3)}")
+        try:
+            path.rename(aside)
+        except FileNotFoundError:  # another process was first
+            return None
+        fsync(path.parent)
+        log.warning(
+            "file.set_aside", extra={"path": str(path), "to": aside.name, "why": str(error)}
+        )
+    return None
 
 
 def _fill(path: Path, data: bytes, mode: int) -> None:

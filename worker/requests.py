@@ -6,12 +6,13 @@ else is deployed. It counts also while Redis is down, or after that lost everyth
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worker import durable
 
-FREEZE, UNFREEZE, RESUME, APPROVE = ("freeze", "unfreeze", "resume", "approve")
+FREEZE, UNFREEZE, RESUME, APPROVE = VERBS = ("freeze", "unfreeze", "resume", "approve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,12 @@ class Requests:
         durable.create(self._path(request), json.dumps(asdict(request)).encode())
 
     def all(self) -> list[Request]:
-        """Return those that are not carried out yet, oldest first."""
-        found = []
-        for path in self.folder.glob("*.json"):
-            try:
-                found.append(Request(**json.loads(path.read_text())))
-            except FileNotFoundError:  # carried out as we looked
-                continue
-        return sorted(found, key=lambda one: (one.at, one.id))
+        """Return those that are not carried out yet, oldest first; none of another's making."""
+        read = [durable.read_or_set_aside(path, _named(path)) for path in self._paths()]
+        return sorted(filter(None, read), key=lambda one: (one.at, one.id))
+
+    def _paths(self) -> list[Path]:
+        return list(self.folder.glob("*.json"))
 
     def done(self, request: Request) -> None:
         """Forget it. Killed before that, it is carried out twice, which changes nothing."""
@@ -54,3 +53,18 @@ class Requests:
 
     def _path(self, request: Request) -> Path:
         return self.folder / f"{request.id}.json"
+
+
+def _named(path: Path) -> Callable[[str], Request]:
+    """Return what reads that file. Raises ValueError or TypeError for what is no request."""
+
+    def read(text: str) -> Request:
+        request = Request(**json.loads(text))
+        told = (request.id, request.by, request.at)
+        if request.id != path.stem or request.verb not in VERBS:
+            raise ValueError(f"it asks for {request.verb} as {request.id}")
+        if not all(isinstance(one, str) for one in told):
+            raise TypeError("who and when are to be texts")
+        return request
+
+    return read
