@@ -38,6 +38,11 @@ class State:
         return self.home / "lock"
 
     @property
+    def slow_lock(self) -> Path:
+        """The file whose flock means: slow work of this app (a verify, a drill) runs."""
+        return self.home / "slow.lock"
+
+    @property
     def decisions(self) -> Path:
         """What may run by itself, what runs, and why not."""
         return self.home / "decisions.json"

@@ -58,7 +58,13 @@ def test_what_may_go(have, keep, needed, gone):
 
 def test_the_newest_verified_backup_never_goes():
     found = [of("manual", 0, verified=False), of("manual", 1, verified=False), of("manual", 2)]
-    assert days_of(expired(found, 1, 30, NOW, set())) == [("manual", 1)]
+    assert expired(found, 1, 30, NOW, set()) == []
+
+
+def test_damaged_backup_counts_for_none_and_goes_when_it_is_old():
+    """Else a newest one that rotted would push the last good ones out."""
+    found = [of("manual", day, verified=day not in (0, 3)) for day in range(5)]
+    assert days_of(expired(found, 2, 30, NOW, set())) == [("manual", 4), ("manual", 3)]
 
 
 def test_what_a_plain_restore_takes_stays_beside_a_newer_safety_backup():

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from worker.backups import manifest as manifests
 from worker.backups.manifest import Manifest
+from worker.backups.verification import Verification
+from worker.backups.verify import RECORD
 from worker.errors import BackupError, NotFoundError
 
 ID = re.compile(r"^[0-9]{8}_[0-9]{6}(_[0-9]+)?$")
@@ -25,7 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """What one backup is, without what is in it. Times are RFC 3339 UTC."""
+    """What one backup is, without what is in it. Times are RFC 3339 UTC.
+
+    `verified_at`: when it was read back whole last; None for one that was found damaged.
+    """
 
     id: str
     path: Path
@@ -42,10 +47,13 @@ class Backup:
     files: int
     databases: tuple[str, ...]
     warnings: tuple[str, ...]
+    damage: str | None = None
+    damage_found_at: str | None = None
 
     @classmethod
     def of(cls, path: Path, manifest: Manifest) -> Self:
         """Return the backup in a folder."""
+        last = Verification.of(path)
         return cls(
             id=path.name,
             path=path,
@@ -55,13 +63,15 @@ class Backup:
             deployment=manifest.deployment,
             revision=manifest.revision,
             created_at=manifest.created_at,
-            verified_at=manifest.verified_at,
+            verified_at=_verified_at(manifest, last),
             one_moment=manifest.one_moment,
             bytes=manifest.bytes,
             documents=sum(entry.documents for _, entry in manifest.collections()),
             files=sum(entry.type == "file" for entry in manifest.files),
             databases=tuple(manifest.databases),
             warnings=tuple(manifest.warnings),
+            damage=last.damage if last else None,
+            damage_found_at=last.at if last and last.damage else None,
         )
 
     def manifest(self) -> Manifest:
@@ -74,10 +84,27 @@ class Backup:
         return shown | {"databases": list(self.databases), "warnings": list(self.warnings)}
 
 
+def _verified_at(manifest: Manifest, last: Verification | None) -> str | None:
+    if last is None:
+        return manifest.verified_at
+    return None if last.damage else last.at
+
+
 def backups(folder: Path, app: str) -> list[Backup]:
     """Return the app's backups, newest first. A damaged manifest is logged and left out."""
     found = [_backup(path) for path in _folders(folder) if ID.match(path.name)]
     return sorted((each for each in found if each and each.app == app), key=_age, reverse=True)
+
+
+def folders(folder: Path, app: str) -> list[Path]:
+    """Return the folders of the app's backups, newest first, those with a ruined manifest too."""
+    found = [path for path in _folders(folder) if ID.match(path.name)]
+    ours = [path for path in found if manifests.owner(path) == app or _has_no_owner(path)]
+    return sorted(ours, key=lambda path: _order(path.name), reverse=True)
+
+
+def _has_no_owner(path: Path) -> bool:
+    return (path / manifests.NAME).exists() and manifests.owner(path) is None
 
 
 def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
@@ -145,7 +172,11 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _age(backup: Backup) -> tuple[str, str, int]:
-    day, time, *count = backup.id.split("_")
+    return _order(backup.id)
+
+
+def _order(backup_id: str) -> tuple[str, str, int]:
+    day, time, *count = backup_id.split("_")
     return day, time, int(*count) if count else 0
 
 
@@ -156,7 +187,7 @@ def _named(found: list[Backup], backup_id: str) -> Backup | None:
 def _backup(path: Path) -> Backup | None:
     try:
         seen = (path / manifests.NAME).stat()
-        return _read(path, seen.st_mtime_ns, seen.st_ino)
+        return _read(path, seen.st_mtime_ns, seen.st_ino, _stamp(path / RECORD))
     except FileNotFoundError:
         return None  # not one of ours: THYNK's old script names its folders the same way
     except (BackupError, OSError) as error:
@@ -164,7 +195,15 @@ def _backup(path: Path) -> Backup | None:
         return None
 
 
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return ()
+    return seen.st_mtime_ns, seen.st_ino
+
+
 @lru_cache(maxsize=256)
-def _read(path: Path, _mtime_ns: int, _inode: int) -> Backup:
+def _read(path: Path, _mtime_ns: int, _inode: int, _verified: tuple[int, ...]) -> Backup:
     """Read a manifest once; a file that was replaced has other numbers."""
     return Backup.of(path, manifests.read(path))

@@ -2,17 +2,21 @@
 
 The danger is the last good backup: it goes when newer ones failed, when a restore's own
 backup pushes it out, when a kind that is made often counts for one that is not. So each
-kind counts for itself, and some backups are never candidates.
+kind counts for itself, what was found damaged does not count, and some backups are never
+candidates.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from worker.adapters import files
 from worker.backups import catalogue
 from worker.backups.catalogue import DELETING, Backup
+from worker.backups.reading import removing
 from worker.clock import parse
+from worker.errors import BusyError
 
 
 def expired(
@@ -24,10 +28,11 @@ def expired(
 ) -> list[Backup]:
     """Return what may be removed, oldest first; `backups` are newest first.
 
-    Of each kind the newest `keep` stay. So do the newest verified backup of all and
-    the one that a plain restore takes, the ids in `needed`, and safety backups younger
-    than `keep_safety_days`. A backup dated later than now was made by a clock that has
-    been set back: it neither goes nor counts, or each new one would go for its sake.
+    Of each kind the newest `keep` verified ones stay, and what is newer than those. So do
+    the newest verified backup of all and the one that a plain restore takes, the ids in
+    `needed`, and safety backups younger than `keep_safety_days`. A backup dated later than
+    now was made by a clock that has been set back: it neither goes nor counts, or each new
+    one would go for its sake.
     """
     backups = [one for one in backups if parse(one.created_at) <= now]
     usual = [one for one in backups if one.kind != "safety"]
@@ -36,13 +41,14 @@ def expired(
     seen: dict[str, int] = {}
     removable = []
     for backup in backups:
-        seen[backup.kind] = seen.get(backup.kind, 0) + 1
+        newer = seen.get(backup.kind, 0)
+        seen[backup.kind] = newer + bool(backup.verified_at)
         protected = (
             backup.id in needed
             or backup.id in newest
             or (backup.kind == "safety" and parse(backup.created_at) > young)
         )
-        if seen[backup.kind] > keep and not protected:
+        if newer >= keep and not protected:
             removable.append(backup)
     return removable[::-1]
 
@@ -51,15 +57,17 @@ def prune(folder: Path, app: str, removable: Sequence[Backup]) -> list[str]:
     """Remove backups of this app and return their ids.
 
     Each is renamed first, so that a half-removed one is never listed; what a killed run
-    leaves, `catalogue.clean_partial` removes. For the holder of the app's lock.
+    leaves, `catalogue.clean_partial` removes. One that is being read stays for now. For
+    the holder of the app's lock.
     """
     removed = []
     for backup in removable:
         if backup.app != app or backup.path.parent != folder:
             continue
-        doomed = folder / f"{DELETING}{backup.id}"
-        backup.path.rename(doomed)
-        files.sync(folder)
-        catalogue.remove(doomed)
-        removed.append(backup.id)
+        with suppress(BusyError), removing(backup.path):
+            doomed = folder / f"{DELETING}{backup.id}"
+            backup.path.rename(doomed)
+            files.sync(folder)
+            catalogue.remove(doomed)
+            removed.append(backup.id)
     return removed

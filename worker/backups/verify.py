@@ -23,6 +23,7 @@ from worker.backups.dump import entry_files, metadata_of
 from worker.backups.manifest import CollectionEntry, FileEntry, Manifest
 from worker.errors import BackupError
 
+RECORD = "verification.json"  # no part of the backup: what reading it back found, and when
 READERS = 4  # threads; hashing and decompressing leave Python's lock
 
 
@@ -96,7 +97,7 @@ def _missing_and_extra(
     manifest: Manifest, found: dict[str, Stat], skipped: list[str]
 ) -> list[Fault]:
     expected = _expected(manifest)
-    kinds = {path: seen.type for path, seen in found.items() if path}
+    kinds = {path: seen.type for path, seen in found.items() if path not in _OURS}
     faults = [Fault(path, "is no file of a backup") for path in skipped]
     faults += [Fault(path, "is missing") for path in expected if path not in kinds]
     faults += [Fault(path, "is not in the manifest") for path in kinds if path not in expected]
@@ -105,6 +106,9 @@ def _missing_and_extra(
         for path, kind in expected.items()
         if path in kinds and kinds[path] != kind
     ]
+
+
+_OURS = ("", RECORD, f".{RECORD}.new")  # the last: of a process that was killed as it wrote
 
 
 def _expected(manifest: Manifest) -> dict[str, str]:

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "restore": ("deploying", "Put an app's data back from a backup."),
     "backup": ("data", "Back an app's data up, now."),
     "backups": ("data", "List an app's backups."),
+    "verify": ("proving", "Read an app's backups back, every byte."),
     "status": ("status", "Show what runs."),
     "history": ("showing", "List an app's deployments."),
     "show": ("showing", "Show one deployment, or its log."),

@@ -43,5 +43,9 @@ def _lines(there: list[dict[str, Any]]) -> list[str]:
     if not there:
         return ["There is no backup yet."]
     head = ("ID", "KIND", "VERIFIED", "BYTES")
-    rows = [(one["id"], one["kind"], one.get("verified_at"), one.get("bytes")) for one in there]
+    rows = [(one["id"], one["kind"], _verified(one), one.get("bytes")) for one in there]
     return output.table([head, *rows])
+
+
+def _verified(one: dict[str, Any]) -> str | None:
+    return f"DAMAGED: {one['damage']}" if one.get("damage") else one.get("verified_at")

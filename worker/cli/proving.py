@@ -1,0 +1,50 @@
+"""verify: whether backups are what they say."""
+
+from typing import Any
+
+import click
+
+from worker.backups.verification import Verification
+from worker.cli import output, running, screen
+from worker.cli.commands import Command
+from worker.cli.session import Session, pass_session
+from worker.jobs import Runner
+from worker.slow import Slow
+
+
+@click.command(cls=Command)
+@click.argument("app")
+@click.argument("backup", required=False, metavar="[ID]")
+@pass_session
+def verify(session: Session, app: str, backup: str | None) -> int:
+    """Read APP's backups back, every byte: all of them, or the one named.
+
+    Exits 1 when one is damaged: it no longer counts as verified, so that no restore, no
+    drill and no retention relies on it. The app goes on running, and deployments wait
+    for nothing.
+    """
+    found = session.app(app)
+    with screen.opened() as shown:
+        slow = Slow(Runner(session.config, found, running.ledger(session), shown))
+        with slow.alone():
+            read = slow.verify(backup)
+    values = [_value(one, of_it) for one, of_it in read]
+    session.answer(values[0] if backup else {"backups": values}, [_line(*one) for one in read])
+    return output.FAILED if any(of_it.faults for _, of_it in read) else output.DONE
+
+
+def _value(backup: str, found: Verification) -> dict[str, Any]:
+    """Return it as `backups` names the same things."""
+    return {
+        "id": backup,
+        "verified_at": None if found.faults else found.at,
+        "damage": found.damage,
+        "damage_found_at": found.at if found.faults else None,
+        "faults": list(found.faults),
+    }
+
+
+def _line(backup: str, found: Verification) -> str:
+    if not found.faults:
+        return f"{backup}  whole"
+    return "\n".join([f"{backup}  DAMAGED", *(f"  {fault}" for fault in found.faults)])
