@@ -16,6 +16,7 @@ SIDE = (
     "    stop_grace_period: 0s\n    restart: always\n    container_name: {name}-side\n"
     "    ports: ['127.0.0.1:{port}:9']\n    volumes: [/precious]\n"
 )
+REMOVES = "COMPOSE_REMOVE_ORPHANS=true\n"  # as people write to be rid of Compose's warning
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def world(tmp_path, mongod):
 
 def with_service(world, service, **fields):
     side = SIDE.format(service=service, name=world.name, port=world.side_port)
-    return {"docker-compose.yml": COMPOSE + side, "release.json": release(service, **fields)}
+    compose = {"docker-compose.yml": COMPOSE + side, ".env": REMOVES}
+    return {**compose, "release.json": release(service, **fields)}
 
 
 def containers(world):

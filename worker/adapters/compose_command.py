@@ -71,8 +71,9 @@ def run(
 
 def _environment() -> Mapping[str, str]:
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    # Compose 2.40 would hand builds to a newer buildx than Debian's.
-    local = {"LANG": "C.UTF-8", "COMPOSE_BAKE": "false"}
+    # Compose 2.40 would hand builds to a newer buildx than Debian's. And an `.env` in the
+    # checkout may tell it to remove orphans: the containers that a way back needs (measured).
+    local = {"LANG": "C.UTF-8", "COMPOSE_BAKE": "false", "COMPOSE_REMOVE_ORPHANS": "false"}
     # An `include` or `extends` of a registry's or another repository's file is refused:
     # it is in no revision, and reading it wrote outside the folder once (CVE-2025-62725).
     remote = {f"COMPOSE_EXPERIMENTAL_{kind}_REMOTE": "false" for kind in ("OCI", "GIT")}
