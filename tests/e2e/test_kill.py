@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import release, until
+from tests.e2e.world import HERE, World, release, until
 
 SLOW_BUILD = "FROM sheetanchor-base:1\nRUN sleep 6\nCOPY app.py release.json migration.p[y] /app/\n"
 SLOW_BUILD += 'CMD ["python3", "/app/app.py"]\n'
@@ -18,29 +18,47 @@ db.added.insert_one({"by": "the new version"})
 (uploads / "upload-2.txt").unlink()
 (uploads / "new.txt").write_text("new")
 """
-GOOD = {"release.json": release("two")}
+GOOD = {
+    "release.json": release("two"),
+    "Dockerfile": (HERE / "app" / "Dockerfile").read_text(),
+    "migration.py": "",
+}
 # What is pushed so that a step takes long enough to be killed in it.
 PUSHED = {
     "build": {**GOOD, "Dockerfile": SLOW_BUILD},
     "fence": GOOD,
     "switch": {**GOOD, "migration.py": MIGRATION},
     "health": {**GOOD, "migration.py": MIGRATION},
-    "restore": {"release.json": release("two", mode="never_healthy"), "migration.py": MIGRATION},
+    "restore": {**GOOD, "migration.py": f"{MIGRATION}raise SystemExit(9)\n"},
 }
 
 
-@pytest.fixture
-def world_of_two(world):
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, mongod):
     """Redis and web as always, the worker apart, so that it can be killed alone."""
-    world.prepare()
-    world.start_redis()
-    world.start("webhook")
-    world.worker = world.start("worker")
-    until(lambda: world.ask("GET", "/readyz")[0] == 200, "ready")
-    first = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
-    assert first["status"] == "succeeded", first
-    world.fill()
-    return world
+    world = World(tmp_path_factory.mktemp("kill"), mongod)
+    try:
+        world.prepare()
+        world.start_redis()
+        world.start("webhook")
+        world.worker = world.start("worker")
+        until(lambda: world.ask("GET", "/readyz")[0] == 200, "ready")
+        first = world.wait(world.deliver(world.git("rev-parse", "HEAD"))[1]["deployment"])
+        assert first["status"] == "succeeded", first
+        world.fill()
+        yield world
+    finally:
+        world.tell()
+        world.close()
+
+
+@pytest.fixture
+def world_of_two(shared):
+    """Each test pushes all that it needs over version one, and leaves version one."""
+    if shared.worker.poll() is not None:
+        shared.worker = shared.start("worker")
+    assert shared.version() == "one"
+    return shared
 
 
 def process_of(world, identity):
@@ -93,7 +111,7 @@ def test_killed_deployment_is_undone_by_another_worker(world_of_two, step, victi
 
 
 def ready(world):
-    log = sorted(world.home.glob("worker-*.log"))[-1]
+    log = max(world.home.glob("worker-*.log"), key=lambda path: int(path.stem.split("-")[1]))
     return re.search("work.found", log.read_text())
 
 
@@ -182,9 +200,9 @@ def test_killed_while_docker_stops_the_old_version(world_of_two):
             "signal.signal(signal.SIGUSR2, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM,",
         )
     )
-    assert world.wait(world.push({"docker-compose.yml": stubborn, "app.py": deaf}))["status"] == (
-        "succeeded"
-    )
+    deaf_one = {**GOOD, "release.json": release("one"), "app.py": deaf}
+    good = world.wait(world.push({**deaf_one, "docker-compose.yml": stubborn}))
+    assert good["status"] == "succeeded", good
     before = world.fingerprint()
     identity = world.push(GOOD)
     log = world.state / "apps" / world.name / "logs" / f"{identity}.log"
