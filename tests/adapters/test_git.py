@@ -244,3 +244,53 @@ def test_file_and_folder_of_one_name_take_each_others_place(checkout, old, new):
         checkout.move(start, end, Head(end, "refs/heads/main"), without=[])
         assert [p for p in top.glob("thing/**/*") if p.is_file()] == [top / there] * ("/" in there)
         assert (top / there).is_file()
+
+
+@pytest.mark.parametrize("name", ["evil", "a=b", "a.b"])
+@pytest.mark.parametrize("key", ["smudge", "clean", "process"])
+def test_filter_planted_in_the_repositorys_settings_never_runs(clones, checkout, name, key):
+    top, ran = checkout.directory, clones / "ran"
+    git(top, "config", f"filter.{name}.{key}", f"touch {ran}; cat")
+    git(top, "config", f"filter.{name}.required", "true")
+    (top / ".git" / "info" / "attributes").write_text(f"* filter={name}\n")
+    (top / "a").write_text("edited by hand")
+    old, new = checkout.head(), checkout.fetch()
+    (clones / "work").mkdir()
+
+    checkout.edited(old.revision)
+    checkout.export(new, clones / "work")
+    kept = checkout.local_changes("d1", without=["up"])
+    checkout.move(kept, new, Head(new, old.ref), without=["up"])
+    checkout.add_missing(new, old.revision, ["up"])
+
+    assert not ran.exists()
+    assert (top / "a").read_text() == (clones / "work" / "a").read_text() == "2"
+    assert git(top, "show", f"{kept}:a") == "edited by hand"
+
+
+def test_files_that_a_filter_would_write_are_named(clones, checkout):
+    top = checkout.directory
+    attributes = {".gitattributes": "a filter=crypt\nnew/* filter=stripped\nup/* filter=lfs\n"}
+    revision = put(clones / "dev", attributes)
+    checkout.fetch()
+    assert checkout.needs_filter(revision) == {}
+    for filter_ in ("lfs", "crypt"):
+        git(top, "config", f"filter.{filter_}.smudge", "decrypt")
+    git(top, "config", "filter.stripped.smudge", "cat")
+
+    assert checkout.needs_filter(revision) == {"a": "crypt"}
+
+
+def test_programs_of_the_repositorys_settings_are_not_run_for_the_remote(clones, checkout):
+    top, ran = checkout.directory, clones / "ran"
+    for remote in ("origin", checkout.clone_url):
+        git(top, "config", f"remote.{remote}.uploadpack", f"touch {ran}; git-upload-pack")
+    git(top, "config", "core.sshCommand", f"touch {ran}; ssh")
+    git(top, "config", "log.showSignature", "true")
+    git(top, "config", "gpg.program", f"touch {ran}; gpg")
+
+    checkout.describe(checkout.fetch())
+    assert checkout.ask_head() == checkout.fetch()
+    Checkout(top, "main").fetch()
+
+    assert not ran.exists()

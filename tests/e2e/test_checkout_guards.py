@@ -116,6 +116,19 @@ def test_lfs_pointers_that_a_person_does_without_are_deployed(world):
     succeeds(world, {"more.txt": "more"})
 
 
+def test_files_for_a_filter_are_refused_and_that_filter_is_never_run(world):
+    ran = world.home / "ran"
+    world.git("config", "filter.crypt.smudge", f"touch {ran}; cat", cwd=world.checkout)
+    files = {".gitattributes": "*.secret filter=crypt\n", "key.secret": "encrypted"}
+    ended = refused_unchanged(world, files, "pull", "key.secret (crypt)", ".git/config")
+
+    remedy = ended["error"]["remedy"]
+    subprocess.run(command_in(remedy, "git -C"), check=True)
+    assert "config --remove-section filter.crypt" in remedy
+    succeeds(world, {"more.txt": "filtered"})
+    assert not ran.exists()
+
+
 def test_change_under_uploads_is_refused_and_reverting_it_helps(world):
     files = {"uploads/upload-1.txt": "theirs"}
     ended = refused_unchanged(world, files, "pull", "upload-1.txt", "data path uploads")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from worker.adapters.git_repository import WHO, Head, Repository, excluded
+from worker.adapters.git_repository import WHO, Head, Repository, chunks, excluded
 from worker.errors import StepError
 
 __all__ = ["Checkout", "Head"]
@@ -62,7 +62,7 @@ class Checkout(Repository):
         with self.index(head.revision) as index:
             index.run(["read-tree", after])
             written = [path for path, status in paths.items() if status != "D"]
-            for some in _chunks(written):
+            for some in chunks(written):
                 index.run(["checkout-index", "--force", "--", *some])
         for path in _left_over(paths, written):
             self._remove(path)
@@ -80,7 +80,7 @@ class Checkout(Repository):
         new = [path for path in added if path not in known]
         with self.index(f"added-{revision}") as index:
             index.run(["read-tree", revision])
-            for some in _chunks(new):
+            for some in chunks(new):
                 index.run(["checkout-index", "--", *some])
 
     def export(self, revision: str, target: Path) -> None:
@@ -138,8 +138,3 @@ def _between(path: Path, top: Path) -> Iterable[Path]:
         if folder == top:
             return
         yield folder
-
-
-def _chunks(paths: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
-    for start in range(0, len(paths), size):
-        yield paths[start : start + size]

@@ -1,14 +1,15 @@
 """Runs Git, through its command line, in one checkout, as the checkout's owner.
 
-The repository is not trusted: hooks, fsmonitor, submodules and every protocol
-but that of the clone address are off, and nothing that came over the network
-stands where Git could read it as an option.
+The repository is not trusted, nor is its `.git/config`, which a container may be
+able to write: hooks, filters, fsmonitor, submodules and every protocol but that
+of the clone address are off, and nothing that came over the network stands where
+Git could read it as an option.
 """
 
 import os
 import pwd
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,12 @@ _SAFE = (
     "fetch.recurseSubmodules=false",
     "credential.helper=",
     "gc.auto=0",
+    "maintenance.auto=false",
+    "log.showSignature=false",  # it would run gpg.program
     "core.filesRefLockTimeout=10000",  # ms that a ref's lock of somebody else is waited for
     "protocol.allow=never",
 )
+_FILTER_OFF = {"clean": "", "smudge": "", "process": "", "required": "false"}
 _SCP_LIKE = re.compile(r"^[^/]+@[^/]+:|^[^/:]+:[^/]")
 
 
@@ -68,6 +72,17 @@ class GitCommand:
         """Return Git's own folder."""
         return self.directory / ".git"
 
+    def filters(self) -> dict[str, dict[str, str]]:
+        """Return the filters that the repository's settings define: name -> key -> value."""
+        found: dict[str, dict[str, str]] = {}
+        for entry in self.run(["config", "--list", "-z"]).split("\0"):
+            key, _, value = entry.partition("\n")
+            section, _, rest = key.partition(".")
+            name, dot, variable = rest.rpartition(".")
+            if section == "filter" and dot:
+                found.setdefault(name, {})[variable] = value
+        return found
+
     def ask_remote(
         self, argv: Sequence[str], url: str, *, timeout: float, cwd: Path | None = None
     ) -> str:
@@ -101,7 +116,7 @@ class GitCommand:
         *,
         timeout: float = LOCAL,
         cwd: Path | None = None,
-        index: Path | None = None,
+        env: Mapping[str, str] | None = None,
         umask: int = 0o022,
         may_fail: bool = False,
     ) -> str:
@@ -113,7 +128,7 @@ class GitCommand:
                 ["git", *options, *argv],
                 cwd=cwd or self.directory,
                 timeout=timeout,
-                env=_environment(index),
+                env={**_environment(), **(env or {})},
                 mark=self.mark,
                 user=self.owner(),
                 umask=umask,
@@ -138,7 +153,11 @@ class GitCommand:
 
 
 class Index:
-    """A temporary index, so that the real one is never half changed."""
+    """A temporary index, so that the real one is never half changed.
+
+    What reads or writes files of the work tree runs on one: no filter of the
+    repository's settings runs then, Git LFS's neither.
+    """
 
     def __init__(self, git: GitCommand, path: Path) -> None:
         self._git = git
@@ -146,6 +165,13 @@ class Index:
 
     def __enter__(self) -> "Index":
         self._clear()
+        names = self._git.filters()
+        off = [(f"filter.{name}.{key}", no) for name in names for key, no in _FILTER_OFF.items()]
+        # Not by `-c`: a name may hold a `=`.
+        self._settings = {"GIT_CONFIG_COUNT": str(len(off))}
+        for number, (key, value) in enumerate(off):
+            self._settings[f"GIT_CONFIG_KEY_{number}"] = key
+            self._settings[f"GIT_CONFIG_VALUE_{number}"] = value
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +179,8 @@ class Index:
 
     def run(self, argv: Sequence[str], *, umask: int = 0o022, may_fail: bool = False) -> str:
         """Run a Git command on this index."""
-        return self._git.run(argv, index=self._path, umask=umask, may_fail=may_fail)
+        env = {**self._settings, "GIT_INDEX_FILE": str(self._path)}
+        return self._git.run(argv, env=env, umask=umask, may_fail=may_fail)
 
     def become_real(self) -> None:
         """Take the real index's place, whole at once; its lock is not needed for that."""
@@ -164,8 +191,8 @@ class Index:
         self._path.with_name(f"{self._path.name}.lock").unlink(missing_ok=True)
 
 
-def _environment(index: Path | None) -> dict[str, str]:
-    env = {
+def _environment() -> dict[str, str]:
+    return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "GIT_TERMINAL_PROMPT": "0",
@@ -175,8 +202,9 @@ def _environment(index: Path | None) -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ControlMaster=no -o ControlPath=none",
         "GIT_LITERAL_PATHSPECS": "0",
+        "GIT_ASKPASS": "",  # set, so that no core.askPass is run
+        "GIT_PROXY_COMMAND": "",  # nor a core.gitProxy
     }
-    return env | ({"GIT_INDEX_FILE": str(index)} if index else {})
 
 
 def without_password(url: str) -> str:

@@ -1,13 +1,14 @@
 """What a clone holds: its revisions, their files, and what the remote has."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.adapters.git_command import ASK, CLONE, REMOTE, GitCommand
 from worker.errors import CommandError, GuardError
 
 SUBMODULE = "160000 "  # the mode of such an entry in a tree
+OWN_PACK = ("--upload-pack=git-upload-pack",)  # the settings may name another program
 WHO = ("-c", "user.name=sheetanchor", "-c", "user.email=sheetanchor@localhost")
 
 
@@ -60,7 +61,8 @@ class Repository(GitCommand):
         url = self.clone_url or "origin"
         kept = f"refs/sheetanchor/remote/{self.branch}"
         wanted = f"+refs/heads/{self.branch}:{kept}"
-        argv = ["fetch", "--quiet", "--no-tags", "--force", "--end-of-options", url, wanted]
+        argv = ["fetch", "--quiet", "--no-tags", "--force", *OWN_PACK, "--end-of-options"]
+        argv += [url, wanted]
         self.ask_remote(argv, self.clone_url or self._origin(), timeout=REMOTE)
         return self.revision(kept)
 
@@ -76,7 +78,7 @@ class Repository(GitCommand):
                 remedy="Set clone_url in sheetanchor.toml.",
             )
         ref = f"refs/heads/{self.branch}"
-        argv = ["ls-remote", "--quiet", "--end-of-options", url, ref]
+        argv = ["ls-remote", "--quiet", *OWN_PACK, "--end-of-options", url, ref]
         lines = self.ask_remote(argv, url, timeout=ASK, cwd=self._nearest()).splitlines()
         for revision, _, name in (line.partition("\t") for line in lines):
             if name == ref:
@@ -174,14 +176,33 @@ class Repository(GitCommand):
 
     def in_lfs(self, revision: str, paths: Sequence[str]) -> list[str]:
         """Return which of these paths the revision's attributes hand to Git LFS."""
+        return [path for path, name in self._filtered(revision, paths).items() if name == "lfs"]
+
+    def needs_filter(self, revision: str) -> dict[str, str]:
+        """Return path -> filter of the files that this repository's Git would write through one.
+
+        But for Git LFS, whose files tell of themselves (`in_lfs`).
+        """
+        programs = {
+            name for name, keys in self.filters().items() if name != "lfs" and _writes(keys)
+        }
+        paths = self.tracked(revision, ["."]) if programs else []
+        return {
+            path: name for path, name in self._filtered(revision, paths).items() if name in programs
+        }
+
+    def _filtered(self, revision: str, paths: Sequence[str]) -> dict[str, str]:
+        """Return path -> value of its attribute `filter`, `unspecified` and `unset` too."""
         if not paths:
-            return []
+            return {}
+        found: dict[str, str] = {}
         with self.index("attributes") as index:
             index.run(["read-tree", revision])
-            argv = ["check-attr", "--cached", "-z", "filter", "--", *paths]
-            fields = index.run(argv).split("\0")[:-1]
-        found = zip(fields[::3], fields[2::3], strict=True)
-        return [path for path, value in found if value == "lfs"]
+            for some in chunks(paths):
+                argv = ["check-attr", "--cached", "-z", "filter", "--", *some]
+                fields = index.run(argv).split("\0")[:-1]
+                found |= dict(zip(fields[::3], fields[2::3], strict=True))
+        return found
 
     def has_ref(self, name: str) -> bool:
         """Return whether a revision, or what a name means, is in this clone."""
@@ -208,3 +229,14 @@ class Repository(GitCommand):
 def excluded(paths: Iterable[str]) -> list[str]:
     """Return pathspecs that leave out what is at or below these paths."""
     return [f":(exclude,literal,top){path.rstrip('/')}" for path in paths]
+
+
+def _writes(keys: Mapping[str, str]) -> bool:
+    """Whether a filter changes what is checked out; some only clean what is committed."""
+    return bool(keys.get("process")) or keys.get("smudge", "") not in ("", "cat")
+
+
+def chunks(paths: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    """Yield the paths in parts that a command line has room for."""
+    for start in range(0, len(paths), size):
+        yield paths[start : start + size]

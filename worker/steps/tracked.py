@@ -5,6 +5,7 @@ pointer files of Git LFS, which only their content gives away.
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def judge(attempt: Attempt, wanted: str) -> None:
             remedy=f"Put their files into the repository itself: `git rm --cached {first}`,"
             f" remove {first}/.git, `git add {first}`, for each of them, and push.",
         )
+    _no_filter(attempt, wanted)
     head = attempt.fact("preflight", "head")["revision"]
     changed = checkout.changed(head, wanted)
     _no_change_below_data(attempt, changed)
@@ -52,6 +54,23 @@ def judge_export(attempt: Attempt, wanted: str) -> None:
             " the app would get the pointer files.",
             remedy="Take them out of .gitattributes, add the files themselves, and push. If the"
             f" app does without them, run `echo '/{first} -filter' >>{attributes}`, for each.",
+        )
+
+
+def _no_filter(attempt: Attempt, wanted: str) -> None:
+    """Refuse files that a person's Git would decrypt, say: no filter is run here."""
+    found = attempt.checkout.needs_filter(wanted)
+    if found:
+        git_dir, (first, name) = attempt.checkout.git_dir, next(iter(found.items()))
+        named = _named([f"{path} ({by})" for path, by in found.items()])
+        raise GuardError(
+            f"Revision {wanted[:12]} has files that {git_dir / 'config'} hands to a filter, a"
+            f" program that is not run here: {named}.",
+            remedy="Take them out of .gitattributes, add the files as the app needs them, and"
+            f" push. If the app does without them, run `echo '/{first} -filter'"
+            f" >>{git_dir / 'info' / 'attributes'}`, for each. If you know of no filter {name},"
+            f" run `git -C {attempt.app.checkout} config --remove-section"
+            f" {shlex.quote(f'filter.{name}')}`, and see who wrote it.",
         )
 
 
