@@ -229,6 +229,17 @@ def test_nothing_is_removed_through_a_symbolic_link(checkout, tmp_path):
     assert (outside / "x").read_text() == "mine"
 
 
+def test_local_changes_are_kept_also_where_data_lies_behind_a_link(checkout, tmp_path):
+    top, old = checkout.directory, checkout.head()
+    (top / "up").rename(tmp_path / "disk")
+    (top / "up").symlink_to(tmp_path / "disk")
+    (top / "a").write_text("edited by hand")
+
+    kept = checkout.local_changes("d1", without=["up/users/images"])
+
+    assert checkout.changed(old.revision, kept) == {"a": "M"}
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("thing", "thing/inner"), ("thing/inner", "thing")], ids=["grows", "shrinks"]
 )

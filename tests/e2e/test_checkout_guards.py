@@ -153,6 +153,22 @@ def test_untracked_file_in_the_way_is_refused_and_moving_it_helps(world):
     assert mine[1].read_text() == "theirs"
 
 
+def test_link_in_place_of_a_folder_is_refused_and_its_remedy_keeps_it(world):
+    """Git would put the revision's folder there, and the app find that one's files only."""
+    succeeds(world, {"shelf/README": "theirs"})
+    shelf, disk = world.checkout / "shelf", world.home / "disk"
+    shelf.rename(disk)
+    shelf.symlink_to(disk)
+    (disk / "book").write_text("a user's")
+
+    ended = refused_unchanged(world, {"more.txt": "link"}, "pull", "shelf is a link to", str(disk))
+
+    world.git(*command_in(ended["error"]["remedy"], "git rm")[1:])
+    shutil.rmtree(world.clone / "shelf")
+    succeeds(world, {".gitignore": (world.clone / ".gitignore").read_text() + "/shelf\n"})
+    assert (shelf.readlink(), (shelf / "book").read_text()) == (disk, "a user's")
+
+
 def test_edited_tracked_env_file_is_refused_and_its_remedy_keeps_what_was_written(world):
     """A sample's values would be deployed in place of this host's."""
     reads = MOUNTED + "    env_file: ['settings/${KIND:-web}.env']\n"

@@ -6,11 +6,13 @@ One world through a whole life: what a container could not read would not serve.
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_checkout_guards import command_in
 from tests.e2e.test_surroundings import COMPOSE, refused
 from tests.e2e.world import World, release
 
@@ -143,6 +145,21 @@ def test_whole_life_of_an_app_of_another_user_keeps_owners_and_modes(world):
 
     assert owned(world) == {path: about for path, about in after.items() if path in mine}
     assert others_files(world) == []
+
+
+def test_what_root_made_in_the_checkout_is_refused_and_its_remedy_helps(world):
+    """As a `sudo git pull` leaves it; half moved, neither version could be brought up."""
+    objects = next(one for one in (world.checkout / ".git" / "objects").iterdir())
+    for place, step in ((objects, "preflight"), (world.checkout / "folder", "pull")):
+        os.chown(place, 0, 0)
+        before = world.fingerprint()
+        identity = world.push({"folder/new.txt": f"changed for {step}"})
+        ended = refused(world, identity, step, f"user {SOMEBODY}", str(place))
+        assert world.fingerprint() == before
+
+        subprocess.run(command_in(ended["error"]["remedy"], "chown "), check=True)
+        ended = world.wait(world.push({"more.txt": step}))
+        assert ended["status"] == "succeeded", ended
 
 
 def test_missing_build_file_is_named_with_its_key_and_writing_it_helps(world):

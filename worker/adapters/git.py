@@ -29,12 +29,18 @@ class Checkout(Repository):
         head = self.head().revision
         with self.index(deployment) as index:
             index.run(["read-tree", head])
-            index.run(["add", "--update", "--", ".", *excluded(without)])
+            index.run(["add", "--update", "--", ".", *excluded(map(self._reached, without))])
             tree = index.run(["write-tree"]).strip()
         message = f"Local changes before deployment {deployment}"
         commit = self.run([*WHO, "commit-tree", tree, "-p", head, "-m", message]).strip()
         self.run(["update-ref", f"refs/sheetanchor/{deployment}", commit])
         return commit
+
+    def _reached(self, path: str) -> str:
+        """Return a path, or the link on the way to it: `git add` refuses one beyond that."""
+        between = reversed([*_between(self.directory / path, self.directory)])
+        link = next((one for one in between if one.is_symlink()), None)
+        return str(link.relative_to(self.directory)) if link else path
 
     def keep_branch(self, deployment: str) -> None:
         """Keep where the branch points, if it is not where HEAD is; once."""

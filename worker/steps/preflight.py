@@ -20,6 +20,7 @@ from worker.steps import (
     covered,
     gate,
     health,
+    in_the_way,
     neighbours,
     ownership,
     present,
@@ -36,11 +37,7 @@ def run(attempt: Attempt) -> Facts:
     """Note the present and fix one revision. Raises GuardError, Skipped- or HeldError."""
     app = attempt.app
     attempt.engine.version()
-    if not attempt.checkout.exists():
-        attempt.say(f"cloning {app.clone_url} into {app.checkout}")
-        attempt.checkout.clone()
-    if attempt.deployment.kind != "restore":  # that one moves no file of Git's
-        attempt.checkout.locks.wait(attempt.clock)
+    _checkout_can_be_moved(attempt)
     branch_head = _branch_head(attempt)
     revision = _revision(attempt, branch_head)
     attempt.learn("preflight", {"branch_head": branch_head, "revision": revision})
@@ -78,6 +75,16 @@ def run(attempt: Attempt) -> Facts:
         "new_warnings": _about_backups(attempt) + addresses.doubts(attempt, containers),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
+
+
+def _checkout_can_be_moved(attempt: Attempt) -> None:
+    app, checkout = attempt.app, attempt.checkout
+    if not checkout.exists():
+        attempt.say(f"cloning {app.clone_url} into {app.checkout}")
+        checkout.clone()
+    if attempt.deployment.kind != "restore":  # that one moves no file of Git's
+        checkout.locks.wait(attempt.clock)
+        in_the_way.judge_git(attempt)
 
 
 def _branch_head(attempt: Attempt) -> str:

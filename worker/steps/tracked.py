@@ -1,27 +1,29 @@
-"""What a revision's files must not do to data, secrets and a person's files.
+"""What a revision's files must not do to data and secrets.
 
 Judged before anything of the revision is rendered: by Git alone, but for the
-pointer files of Git LFS, which only their content gives away.
+pointer files of Git LFS, which only their content gives away. What stands in the
+way of these files is judged by `worker.steps.in_the_way`.
 """
 
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from worker.errors import GuardError
+from worker.steps import in_the_way
 from worker.steps.attempt import Attempt
+from worker.steps.in_the_way import named
 from worker.steps.mounts import is_below
 
-NAMED = 5  # files in a sentence
 MOST = 1_000  # pointer files that are looked at: one is enough
 LARGEST_POINTER = 1_024  # bytes (the specification of Git LFS)
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 
 
 def judge(attempt: Attempt, wanted: str) -> None:
-    """Refuse a revision whose files would overwrite data, secrets or a person's files."""
+    """Refuse a revision whose files would overwrite data or secrets, or cannot be written."""
     app, checkout = attempt.app, attempt.checkout
     if app.env_inside and checkout.tracked(wanted, [app.env_inside]):
         raise GuardError(
@@ -32,7 +34,7 @@ def judge(attempt: Attempt, wanted: str) -> None:
     if submodules := checkout.submodules(wanted):
         first = submodules[0]
         raise GuardError(
-            f"Revision {wanted[:12]} has submodules, which are not fetched: {_named(submodules)}.",
+            f"Revision {wanted[:12]} has submodules, which are not fetched: {named(submodules)}.",
             remedy=f"Put their files into the repository itself: `git rm --cached {first}`,"
             f" remove {first}/.git, `git add {first}`, for each of them, and push.",
         )
@@ -40,7 +42,7 @@ def judge(attempt: Attempt, wanted: str) -> None:
     head = attempt.fact("preflight", "head")["revision"]
     changed = checkout.changed(head, wanted)
     _no_change_below_data(attempt, changed)
-    _nothing_in_the_way(attempt, changed)
+    in_the_way.judge(attempt, changed)
 
 
 def judge_export(attempt: Attempt, wanted: str) -> None:
@@ -50,7 +52,7 @@ def judge_export(attempt: Attempt, wanted: str) -> None:
     if left_out:
         first, attributes = left_out[0], attempt.checkout.git_dir / "info" / "attributes"
         raise GuardError(
-            f"Revision {wanted[:12]} keeps {_named(left_out)} in Git LFS, which is not fetched:"
+            f"Revision {wanted[:12]} keeps {named(left_out)} in Git LFS, which is not fetched:"
             " the app would get the pointer files.",
             remedy="Take them out of .gitattributes, add the files themselves, and push. If the"
             f" app does without them, run `echo '/{first} -filter' >>{attributes}`, for each.",
@@ -62,10 +64,10 @@ def _no_filter(attempt: Attempt, wanted: str) -> None:
     found = attempt.checkout.needs_filter(wanted)
     if found:
         git_dir, (first, name) = attempt.checkout.git_dir, next(iter(found.items()))
-        named = _named([f"{path} ({by})" for path, by in found.items()])
+        listed = named([f"{path} ({by})" for path, by in found.items()])
         raise GuardError(
             f"Revision {wanted[:12]} has files that {git_dir / 'config'} hands to a filter, a"
-            f" program that is not run here: {named}.",
+            f" program that is not run here: {listed}.",
             remedy="Take them out of .gitattributes, add the files as the app needs them, and"
             f" push. If the app does without them, run `echo '/{first} -filter'"
             f" >>{git_dir / 'info' / 'attributes'}`, for each. If you know of no filter {name},"
@@ -84,10 +86,6 @@ def _pointers(top: Path) -> Iterator[Path]:
                 yield path
 
 
-def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:NAMED]) + (", …" if len(paths) > NAMED else "")
-
-
 def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
     """Refuse a change to what users may have replaced; a new file where none is, is none."""
     top = attempt.app.checkout
@@ -95,40 +93,15 @@ def _no_change_below_data(attempt: Attempt, changed: Mapping[str, str]) -> None:
         below = [
             path
             for path, status in changed.items()
-            if is_below(path, folder) and not (status == "A" and not os.path.lexists(top / path))
+            if is_below(path, folder) and not (status == "A" and _is_free(top, path))
         ]
         if below:
             raise GuardError(
-                f"The revision changes tracked files under the data path {folder}:"
-                f" {_named(below)}.",
+                f"The revision changes tracked files under the data path {folder}: {named(below)}.",
                 remedy="Keep what users write out of the repository; revert that change.",
             )
 
 
-def _nothing_in_the_way(attempt: Attempt, changed: Mapping[str, str]) -> None:
-    """Refuse when files that Git does not know stand where the revision adds some."""
-    top = attempt.app.checkout
-    added = (path for path, status in changed.items() if status == "A")
-    found = sorted({one for path in added if (one := _in_the_way(top, path, changed))})
-    if found:
-        many = "s" if len(found) > 1 else ""
-        raise GuardError(
-            f"The untracked file{many} {_named(found)} in the checkout {'are' if many else 'is'}"
-            " in the way of files that the revision adds.",
-            remedy=f"Move {', '.join(str(top / one) for one in found)} away, or commit"
-            f" {'them' if many else 'it'}.",
-        )
-
-
-def _in_the_way(top: Path, path: str, changed: Mapping[str, str]) -> str | None:
-    """Return the file that Git would delete, unasked, to make room for this one."""
-    if _is_file(top / path):
-        return path
-    above = (str(folder) for folder in [*Path(path).parents][:-1])
-    below = (str(inside.relative_to(top)) for inside in (top / path).rglob("*"))
-    unknown = (one for one in (*above, *below) if one not in changed)
-    return next((one for one in unknown if _is_file(top / one)), None)
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_symlink() or path.is_file()
+def _is_free(top: Path, path: str) -> bool:
+    """Whether nothing is there yet, and Git can write it: it does so through no link."""
+    return not os.path.lexists(top / path) and not in_the_way.link_above(top, path)
