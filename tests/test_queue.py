@@ -37,21 +37,19 @@ def trace(tmp_path, monkeypatch):
     return trace
 
 
-def work(redis):
+def work(redis, *, slow=False):
     """Run a worker on the queue until it is empty."""
-    bell = queue.queue(redis)
-    worker = Worker(
-        [bell], connection=redis, job_class=queue.AllowedJob, serializer="json", name="w"
-    )
+    bell = queue.queue(redis, slow=slow)
+    worker = Worker([bell], connection=redis, job_class=bell.job_class, serializer="json", name="w")
     worker.log.disabled = True
     worker.work(burst=True, with_scheduler=False)
 
 
-def write_job(redis, data, job_id="raw1", **fields):
+def write_job(redis, data, job_id="raw1", *, slow=False, **fields):
     """Put a job into the queue with two raw commands."""
     job = {"data": json.dumps(data), "created_at": "2026-11-22T14:30:00.000000Z"}
     redis.hset(f"rq:job:{job_id}", mapping={**job, "status": "queued", **fields})
-    redis.rpush(f"rq:queue:{queue.queue_name()}", job_id)
+    redis.rpush(f"rq:queue:{queue.queue_name(slow=slow)}", job_id)
 
 
 def status(redis, job_id="raw1"):
@@ -75,9 +73,26 @@ def test_only_our_one_job_is_allowed(monkeypatch):
     assert list(queue.AllowedJob.allowed) == [queue.RUN_APP] == ["worker.jobs.run_app"]
 
 
-def test_job_that_the_bell_names_exists():
+def test_slow_queue_is_another_one_and_allows_its_one_job_only(redis):
+    queue.ring(redis, "thynk", ID, slow=True)
+
+    [job] = queue.queue(redis, slow=True).jobs
+    assert list(queue.SlowJob.allowed) == [queue.RUN_SLOW] == ["worker.slow.run_app"]
+    assert (type(job), job.func.__name__) == (queue.SlowJob, "run_app")
+    assert queue.queue(redis).jobs == []
+    assert queue.queue_name("a", slow=True) != queue.queue_name("a-slow")
+    with pytest.raises(UsageError):
+        _ = queue.AllowedJob.fetch(job.id, connection=redis, serializer="json").func
+    queue.ring(redis, "thynk", ID)
+    [job] = queue.queue(redis).jobs
+    with pytest.raises(UsageError):
+        _ = queue.SlowJob.fetch(job.id, connection=redis, serializer="json").func
+
+
+@pytest.mark.parametrize("name", [queue.RUN_APP, queue.RUN_SLOW])
+def test_job_that_the_bell_names_exists(name):
     """The web names the job by a text; this keeps the text true."""
-    module, _, function = queue.RUN_APP.rpartition(".")
+    module, _, function = name.rpartition(".")
 
     assert len(signature(getattr(import_module(module), function)).parameters) == 2
 
@@ -128,6 +143,17 @@ def test_other_functions_and_arguments_are_refused(redis, tmp_path, trace, data)
     assert not canary.exists()
     assert trace.read_text() == ""
     assert status(redis) == "failed"
+
+
+def test_slow_worker_refuses_what_is_no_job_of_its_queue(redis, tmp_path, trace):
+    canary = tmp_path / "canary"
+    write_job(redis, ["os.system", None, [f"touch {canary}"], {}], slow=True)
+    write_job(redis, ALLOWED_DATA, "raw2", slow=True, success_callback_name=TRACE)
+
+    work(redis, slow=True)
+
+    assert (canary.exists(), trace.read_text()) == (False, "")
+    assert (status(redis), status(redis, "raw2")) == ("failed", "failed")
 
 
 def test_pickled_job_is_refused(redis, tmp_path):

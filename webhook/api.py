@@ -22,7 +22,7 @@ from webhook.asking import (
 from worker.config import App
 from worker.deployment import ID
 from worker.errors import NotFoundError, UsageError
-from worker.requests import Requests
+from worker.requests import SLOW, Requests
 from worker.state import State
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -133,13 +133,14 @@ def backups(name: str) -> ResponseReturnValue:
 
 def _shown(app: App) -> dict[str, Any]:
     ledger, state = intake().ledger, State.where(intake().config, app)
+    asked = [*Requests(state.requests).all(), *Requests(state.slow, SLOW).all()]
     return {
         "app": app.name,
         "repository": app.repository,
         "branch": app.branch,
         **(ledger.app(app.name) or {}),
         "last_deployment": ledger.latest(app.name),
-        "requests": [asdict(one) for one in Requests(state.requests).all()],
+        "requests": [asdict(one) for one in asked],
     }
 
 

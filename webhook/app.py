@@ -3,7 +3,7 @@
 from flask import Flask, Response
 from redis import Redis
 
-from webhook import access, api, hooks, orders, problems
+from webhook import access, api, hooks, orders, problems, slow
 from webhook.intake import Intake
 from webhook.signature import Keyring
 from worker.config import Config
@@ -33,6 +33,7 @@ def create_app(config: Config, redis: Redis) -> Flask:
     app.register_blueprint(hooks.bp)
     app.register_blueprint(api.bp)
     app.register_blueprint(orders.bp)
+    app.register_blueprint(slow.bp)
     problems.register(app)
     return app
 

@@ -82,12 +82,12 @@ class Intake:
             self.ring(deployment.app, deployment.id)
         return accepted, is_new
 
-    def ring(self, app: str, deployment: str) -> None:
+    def ring(self, app: str, about: str, *, slow: bool = False) -> None:
         """Have a worker look at the app at once; one that hears nothing looks every 5 s."""
         try:
-            queue.ring(self.redis, app, deployment)
+            queue.ring(self.redis, app, about, slow=slow)
         except UnavailableError as error:
-            log.warning("bell.lost", extra={"deployment": deployment, "detail": error.message})
+            log.warning("bell.lost", extra={"about": about, "detail": error.message})
 
 
 def _audit(deployment: Deployment) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,8 +23,9 @@ import worker.jobs  # noqa: F401 - imported once, so that each fork of this proc
 from worker import ledger, service
 from worker.config import Config
 from worker.errors import SheetanchorError
+from worker.keeper import Keeper
 from worker.ledger import Ledger
-from worker.queue import AllowedJob, queue
+from worker.queue import queue
 from worker.scan import Scan
 
 log = logging.getLogger(__name__)
@@ -32,13 +34,13 @@ log = logging.getLogger(__name__)
 class BellWorker(Worker):
     """RQ's worker, that tells the scan when a job process was killed."""
 
-    scan: Scan
+    wake: Callable[[], None]
     stopping: threading.Event
 
     def handle_work_horse_killed(self, job: Job, *args: Any, **kwargs: Any) -> None:
         """Have the way back begin at once, in a process of its own."""
         log.warning("job.killed", extra={"job": job.id})
-        self.scan.wake()
+        self.wake()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Let the running job finish; a second signal changes nothing."""
@@ -56,24 +58,47 @@ def work(config: Config) -> int:
     service.environment(config)
     service.refuse_unsafe_redis(config)
     stopping = threading.Event()
-    _listen(stopping)
+    listen(stopping)
+    slow = Keeper(config, stopping)
+    slow.start()
     scan = Scan(config, Ledger(ledger.connect(ledger.url_of(config), for_web=True)))
     scan.start()
-    while not stopping.is_set():
-        _answer_bells(config, scan, stopping)
-        _listen(stopping)  # RQ leaves handlers of its own behind
-        stopping.wait(1)
+    answer_bells(config, BellWorker, scan.wake, stopping)
     scan.stop()
+    slow.join()
     _wait_for_jobs()
     return 0
 
 
-def _listen(stopping: threading.Event) -> None:
+def answer_bells(
+    config: Config,
+    kind: type[BellWorker],
+    wake: Callable[[], None],
+    stopping: threading.Event,
+    *,
+    slow: bool = False,
+) -> None:
+    """Answer the bells of a queue until asked to stop, whatever becomes of Redis."""
+    while not stopping.is_set():
+        _answer_bells(config, kind, wake, stopping, slow=slow)
+        listen(stopping)  # RQ leaves handlers of its own behind
+        stopping.wait(1)
+
+
+def listen(stopping: threading.Event) -> None:
+    """Let SIGTERM and Ctrl-C ask for the end."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
 
 
-def _answer_bells(config: Config, scan: Scan, stopping: threading.Event) -> None:
+def _answer_bells(
+    config: Config,
+    kind: type[BellWorker],
+    wake: Callable[[], None],
+    stopping: threading.Event,
+    *,
+    slow: bool,
+) -> None:
     """Run RQ's worker until it gives up or is asked to stop."""
     redis = ledger.connect(ledger.url_of(config), for_web=False)
     try:
@@ -81,16 +106,17 @@ def _answer_bells(config: Config, scan: Scan, stopping: threading.Event) -> None
         if stopping.is_set():
             return
         ledger.check(redis)
-        bells = BellWorker(
-            [queue(redis)],
+        bell = queue(redis, slow=slow)
+        bells = kind(
+            [bell],
             connection=redis,
-            job_class=AllowedJob,
+            job_class=bell.job_class,
             serializer=JSONSerializer,
             worker_ttl=60,
             job_monitoring_interval=10,
             maintenance_interval=30,
         )
-        bells.scan, bells.stopping = scan, stopping
+        bells.wake, bells.stopping = wake, stopping
         bells.work(logging_level="WARNING")
     except (RedisError, SheetanchorError, OSError) as error:
         log.warning("bells.lost", extra={"error": str(error)})

@@ -10,6 +10,7 @@ BRANCH = re.compile(r"^(?!-)(?!.*\.\.)(?!.*//)[A-Za-z0-9._/-]+(?<!/)(?<!\.lock)$
 REPOSITORY = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+$")
 APP_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 PLACE = re.compile(r"^[A-Za-z0-9._-]+:/.+$")
+BACKUP_ID = re.compile(r"^[0-9]{8}_[0-9]{6}(_[0-9]+)?$")
 LISTEN = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

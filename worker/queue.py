@@ -8,6 +8,9 @@ Danger: RQ imports and calls whatever a job names, and its callbacks, and asks
 URLs, whichever serializer is used. Who can write to Redis would have a root
 shell (measured). Workers must therefore run with `AllowedJob`, which
 reads few fields of a job and calls one function.
+
+Slow work (reading backups back, drills) has a queue and workers of its own, with a
+function of its own: no deployment waits behind it.
 """
 
 import importlib
@@ -26,6 +29,7 @@ from worker.errors import UnavailableError, UsageError
 from worker.formats import APP_NAME
 
 RUN_APP = "worker.jobs.run_app"  # by name: the web never imports what the worker does
+RUN_SLOW = "worker.slow.run_app"
 NO_LIMIT = -1  # steps have limits of their own; RQ's would cut a way back short
 RESULT_TTL = 60  # seconds
 FAILURE_TTL = 7 * 86_400  # seconds; RQ's year keeps tracebacks for too long
@@ -68,39 +72,46 @@ class AllowedJob(Job):
         return all(isinstance(text, str) and pattern.fullmatch(text) for pattern, text in pairs)
 
 
-def queue_name(host: str | None = None) -> str:
+class SlowJob(AllowedJob):
+    """A job of the slow queue: as narrow, and it can begin no deployment."""
+
+    allowed: ClassVar[Mapping[str, tuple[re.Pattern[str], ...]]] = {RUN_SLOW: (APP_NAME, ID)}
+
+
+def queue_name(host: str | None = None, *, slow: bool = False) -> str:
     """Return the queue of a host's workers; one Redis can serve many hosts."""
-    return f"sheetanchor-{host or socket.gethostname()}"
+    # No host has a colon in its name, so no host's queue is another one's slow queue.
+    return f"sheetanchor{'-slow:' if slow else '-'}{host or socket.gethostname()}"
 
 
-def queue(redis: Redis, host: str | None = None) -> Queue:
-    """Return the queue. A worker on it needs `job_class=AllowedJob` and `serializer="json"`."""
+def queue(redis: Redis, host: str | None = None, *, slow: bool = False) -> Queue:
+    """Return the queue. A worker on it needs its `job_class` and `serializer="json"`."""
     return Queue(
-        queue_name(host),
+        queue_name(host, slow=slow),
         connection=redis,
-        job_class=AllowedJob,
+        job_class=SlowJob if slow else AllowedJob,
         serializer="json",
         default_timeout=NO_LIMIT,
     )
 
 
-def ring(redis: Redis, app: str, deployment_id: str) -> None:
+def ring(redis: Redis, app: str, about: str, *, slow: bool = False) -> None:
     """Ask this host's workers to look at the app; asking twice is harmless.
 
-    Raises UnavailableError. When the deployment is stored that is no reason to
-    fail: a worker finds it within 5 s.
+    `about` is the id of a deployment or request. Raises UnavailableError. When that is
+    stored it is no reason to fail: a worker finds it within 5 s.
     """
     try:
-        queue(redis).enqueue(
-            RUN_APP,
-            args=(app, deployment_id),
+        queue(redis, slow=slow).enqueue(
+            RUN_SLOW if slow else RUN_APP,
+            args=(app, about),
             job_timeout=NO_LIMIT,
             result_ttl=RESULT_TTL,
             failure_ttl=FAILURE_TTL,
-            description=f"{app} {deployment_id}",
+            description=f"{app} {about}",
         )
     except RedisError as error:
         raise UnavailableError(
-            f"Redis did not take the ring for {deployment_id}: {error}.",
-            remedy="Wait: a worker that runs finds the deployment within 5 seconds.",
+            f"Redis did not take the ring for {about}: {error}.",
+            remedy="Wait: a worker that runs finds it within 5 seconds.",
         ) from error

@@ -3,21 +3,29 @@
 The web process may take no lock and a deployment holds it for minutes, so a request is
 a file: whoever holds the app's lock next carries it out, oldest first, before anything
 else is deployed. It counts also while Redis is down, or after that lost everything.
+
+Slow work is asked for in the same way, in a folder of its own (`State.slow`): whoever
+holds the app's slow lock does it. What died at it is done again, but not for ever.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from worker import durable
 
 FREEZE, UNFREEZE, RESUME, APPROVE = VERBS = ("freeze", "unfreeze", "resume", "approve")
+SLOW = (VERIFY,) = ("verify",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked, by whom, when and why; `deployment` is the one to approve."""
+    """What is asked, by whom, when and why; `deployment` is the one to approve.
+
+    Of slow work: `backup` is the one it is about, `tries` how often it was begun and
+    not ended.
+    """
 
     id: str
     verb: str
@@ -25,13 +33,16 @@ class Request:
     at: str  # RFC 3339 UTC
     reason: str | None = None
     deployment: str | None = None
+    backup: str | None = None
+    tries: int = 0
 
 
 @dataclass(frozen=True)
 class Requests:
-    """The requests of one app."""
+    """The requests of one app with these verbs; SLOW ones have a folder of their own."""
 
     folder: Path
+    verbs: tuple[str, ...] = VERBS
 
     def leave(self, request: Request) -> None:
         """Write it; on disk when this returns."""
@@ -40,11 +51,25 @@ class Requests:
 
     def all(self) -> list[Request]:
         """Return those that are not carried out yet, oldest first; none of another's making."""
-        read = [durable.read_or_set_aside(path, _named(path)) for path in self._paths()]
+        read = [durable.read_or_set_aside(path, _named(path, self.verbs)) for path in self._paths()]
         return sorted(filter(None, read), key=lambda one: (one.at, one.id))
 
     def _paths(self) -> list[Path]:
         return list(self.folder.glob("*.json"))
+
+    def same(self, asked: Request) -> Request | None:
+        """Return one that waits for the same, so that it need not be asked for twice."""
+        return next((one for one in self.all() if _about(one) == _about(asked)), None)
+
+    def begin(self, request: Request) -> Request:
+        """Note, on disk, that it is begun once more; return it so."""
+        begun = replace(request, tries=request.tries + 1)
+        self.put_back(begun)
+        return begun
+
+    def put_back(self, request: Request) -> None:
+        """Have it as it was before it was begun: it was stopped, and did nothing wrong."""
+        durable.write(self._path(request), json.dumps(asdict(request)).encode())
 
     def done(self, request: Request) -> None:
         """Forget it. Killed before that, it is carried out twice, which changes nothing."""
@@ -55,16 +80,21 @@ class Requests:
         return self.folder / f"{request.id}.json"
 
 
-def _named(path: Path) -> Callable[[str], Request]:
+def _about(asked: Request) -> tuple[object, ...]:
+    """Return what it is about; what was begun already is another matter."""
+    return asked.verb, asked.backup, asked.deployment, asked.tries
+
+
+def _named(path: Path, verbs: tuple[str, ...]) -> Callable[[str], Request]:
     """Return what reads that file. Raises ValueError or TypeError for what is no request."""
 
     def read(text: str) -> Request:
         request = Request(**json.loads(text))
         told = (request.id, request.by, request.at)
-        if request.id != path.stem or request.verb not in VERBS:
+        if request.id != path.stem or request.verb not in verbs:
             raise ValueError(f"it asks for {request.verb} as {request.id}")
-        if not all(isinstance(one, str) for one in told):
-            raise TypeError("who and when are to be texts")
+        if not all(isinstance(one, str) for one in told) or type(request.tries) is not int:
+            raise TypeError("who and when are to be texts, and tries a number")
         return request
 
     return read

@@ -73,6 +73,11 @@ class State:
         return self.home / "requests"
 
     @property
+    def slow(self) -> Path:
+        """What slow work was asked for, until it is done."""
+        return self.home / "slow"
+
+    @property
     def journals(self) -> Path:
         """One journal a deployment."""
         return self.home / "journal"

@@ -5,7 +5,6 @@ name begins with a dot is being made or removed, and is not listed.
 """
 
 import logging
-import re
 import shutil
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,8 +16,8 @@ from worker.backups.manifest import Manifest
 from worker.backups.verification import Verification
 from worker.backups.verify import RECORD
 from worker.errors import BackupError, NotFoundError
+from worker.formats import BACKUP_ID
 
-ID = re.compile(r"^[0-9]{8}_[0-9]{6}(_[0-9]+)?$")
 PARTIAL = ".partial-"
 DELETING = ".deleting-"
 
@@ -92,13 +91,13 @@ def _verified_at(manifest: Manifest, last: Verification | None) -> str | None:
 
 def backups(folder: Path, app: str) -> list[Backup]:
     """Return the app's backups, newest first. A damaged manifest is logged and left out."""
-    found = [_backup(path) for path in _folders(folder) if ID.match(path.name)]
+    found = [_backup(path) for path in _folders(folder) if BACKUP_ID.fullmatch(path.name)]
     return sorted((each for each in found if each and each.app == app), key=_age, reverse=True)
 
 
 def folders(folder: Path, app: str) -> list[Path]:
     """Return the folders of the app's backups, newest first, those with a ruined manifest too."""
-    found = [path for path in _folders(folder) if ID.match(path.name)]
+    found = [path for path in _folders(folder) if BACKUP_ID.fullmatch(path.name)]
     ours = [path for path in found if manifests.owner(path) == app or _has_no_owner(path)]
     return sorted(ours, key=lambda path: _order(path.name), reverse=True)
 
@@ -140,7 +139,7 @@ def clean_partial(folder: Path, app: str) -> list[str]:
     removed = []
     for path in _folders(folder):
         prefix = next((each for each in (PARTIAL, DELETING) if path.name.startswith(each)), None)
-        if prefix and ID.match(path.name.removeprefix(prefix)) and _is_of(path, app):
+        if prefix and BACKUP_ID.fullmatch(path.name.removeprefix(prefix)) and _is_of(path, app):
             remove(path)
             removed.append(path.name)
     return removed

@@ -1,0 +1,128 @@
+"""Slow work beside deployments: asked for through the API, done by a worker of its own."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.e2e.patient import patient_world
+from tests.e2e.test_holds import SLOW, START, lose_redis
+from tests.e2e.world import until
+
+PHOTO = "uploads/uploads/upload-0.txt"
+TERABYTE = 1 << 40  # sparse: it takes no space, and hours to read
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, mongod):
+    made = patient_world(tmp_path_factory.mktemp("slow"), mongod)
+    try:
+        made.begin()
+        made.first = made.cli_json("backup", made.name)
+        yield made
+    finally:
+        made.close()
+
+
+def ask(world):
+    path = f"/apps/{world.name}/backups/{world.first['id']}/verify"
+    status, answer = world.api("POST", path)
+    assert (status, answer["status"]) == (202, "accepted"), answer
+    return answer["request"]
+
+
+def shown(world):
+    """Return the backup as the API lists it."""
+    found = world.api("GET", f"/apps/{world.name}/backups")[1]["backups"]
+    return next((one for one in found if one["id"] == world.first["id"]), None)
+
+
+def waits(world):
+    folder = world.state / "apps" / world.name / "slow"
+    return [path.stem for path in folder.glob("*.json")] if folder.exists() else []
+
+
+def slow_pids(world):
+    """Return the processes of ours that hold the slow lock's file open."""
+    wanted = str(world.state / "apps" / world.name / "slow.lock")
+    found = []
+    for pid in world.pids(str(world.config)):
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue
+        found += [pid] if wanted in links else []
+    return found
+
+
+def put(world, content):
+    """Put another file in the photo's place, in this backup alone: it is linked to others."""
+    photo = world.checkout / "backups" / world.first["id"] / PHOTO
+    before = photo.read_bytes() if photo.stat().st_size < TERABYTE else b""
+    photo.unlink()
+    photo.write_bytes(content)
+    return before
+
+
+def endless(world):
+    """Have a file of the backup that takes for ever to read; return what it was."""
+    before = put(world, b"")
+    os.truncate(world.checkout / "backups" / world.first["id"] / PHOTO, TERABYTE)
+    return before
+
+
+def test_verify_is_done_while_a_deployment_builds_and_the_list_shows_the_damage(world):
+    building = world.push(
+        {"Dockerfile": SLOW.format(world.name).replace("sleep 8", "sleep 20") + START}
+    )
+    world.wait_for_step(building, "build")
+    content = put(world, b"damage")
+
+    ask(world)
+
+    until(lambda: shown(world)["damage"], "the damage is shown")
+    assert world.deployment(building)["status"] == "running"
+    assert (shown(world)["verified_at"], PHOTO in shown(world)["damage"]) == (None, True)
+    put(world, content)
+    ask(world)
+    until(lambda: shown(world)["verified_at"], "it is whole again")
+    assert world.wait(building)["status"] == "succeeded"
+    assert waits(world) == []
+
+
+def test_dead_slow_work_is_done_again_and_stands_in_no_deployment_s_way(world):
+    content = endless(world)
+    asked = ask(world)
+    [pid] = until(lambda: slow_pids(world), "it is read")
+    deployed = world.wait(world.push({"README": "more"}))
+    assert deployed["status"] == "succeeded"
+    assert slow_pids(world) == [pid]
+    lose_redis(world)
+    put(world, content)
+
+    os.kill(pid, signal.SIGKILL)
+
+    until(lambda: waits(world) == [], "it is done again")
+    until(lambda: shown(world) and shown(world)["verified_at"], "the size was given back")
+    assert asked not in waits(world)
+
+
+def test_sigterm_ends_slow_work_at_once_and_it_is_done_after_the_restart(world):
+    before = shown(world)["verified_at"]
+    content = endless(world)
+    asked = ask(world)
+    until(lambda: slow_pids(world), "it is read")
+    began = time.monotonic()
+
+    world.stop(world.server, seconds=120)
+
+    took = time.monotonic() - began
+    assert (waits(world), slow_pids(world)) == ([asked], [])
+    text = (world.state / "apps" / world.name / "slow" / f"{asked}.json").read_text()
+    assert '"tries": 0' in text
+    assert took < 100, "an hour's reading was not waited for"
+    put(world, content)
+    world.up()
+    until(lambda: waits(world) == [], "it is done after the restart")
+    until(lambda: shown(world) and shown(world)["verified_at"] > before, "it is shown")

@@ -1,0 +1,119 @@
+"""The slow work of one app, in this process: what is asked is done once, whoever dies."""
+
+import os
+import signal
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.backups.test_verify import flip
+from worker import configfile, lock
+from worker.backups import catalogue
+from worker.clock import SystemClock, rfc3339
+from worker.deployment import new_id
+from worker.errors import UnavailableError
+from worker.jobs import Runner
+from worker.requests import SLOW, VERIFY, Request, Requests
+from worker.slow import TRIES, Slow
+
+pytest_plugins = ["tests.cli.conftest"]
+
+
+@pytest.fixture
+def slow(cli, backup):
+    config = configfile.load(cli.config)
+    return Slow(Runner(config, config.apps[cli.app], None, None, SystemClock()))
+
+
+def ask(slow, backup=None, **fields):
+    now = datetime.now(UTC)
+    asked = Request(id=new_id(now), verb=VERIFY, by="ann", at=rfc3339(now), backup=backup, **fields)
+    slow.requests.leave(asked)
+    return asked
+
+
+def listed(slow):
+    return catalogue.backups(slow.runner.app.backup_dir, slow.runner.app.name)
+
+
+def test_what_was_asked_is_done_and_forgotten(slow, backup):
+    flip(backup.path / "uploads/uploads/photo")
+    ask(slow, backup.id)
+    ask(slow, "20200101_000000")  # gone meanwhile
+
+    slow.work_off()
+
+    assert slow.requests.all() == []
+    assert "photo" in listed(slow)[0].damage
+
+
+def test_nothing_is_done_while_another_process_does_slow_work(slow, monkeypatch):
+    monkeypatch.setattr("worker.slow.PATIENCE", 0.1)
+    asked = ask(slow)
+    with lock.held(slow.runner.state.slow_lock, "shop"):
+        slow.work_off()
+    assert slow.requests.all() == [asked]
+
+
+def test_what_kills_its_process_is_begun_three_times_and_then_given_up(slow, monkeypatch):
+    """Killed for good each time, so nothing but the file can have counted."""
+    ask(slow)
+    for tries in range(1, TRIES + 1):
+        pid = os.fork()
+        if pid == 0:
+            monkeypatch.setattr(Slow, "_act", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            slow.work_off()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        assert [one.tries for one in slow.requests.all()] == [tries]
+    acted = []
+    monkeypatch.setattr(Slow, "_act", lambda _, asked: acted.append(asked))
+    slow.work_off()
+    assert (acted, slow.requests.all()) == ([], [])
+
+
+def test_what_is_stopped_in_order_is_asked_for_as_before(slow, monkeypatch):
+    asked = ask(slow)
+    monkeypatch.setattr(Slow, "_act", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("worker.slow.CLEANS_UP_WITHIN", 60.0)
+    with pytest.raises(SystemExit):
+        slow.work_off()
+    assert slow.requests.all() == [asked]
+    assert lock.is_free(slow.runner.state.slow_lock)
+
+
+def test_failure_is_told_and_holds_up_nothing_behind_it(slow, monkeypatch, caplog):
+    def away(*_):
+        raise UnavailableError("mongod is away.", remedy="Start it.")
+
+    ask(slow)
+    monkeypatch.setattr(Slow, "_act", away)
+    slow.work_off()
+    assert slow.requests.all() == []
+    assert "slow.failed" in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["unfreeze", "freeze", "rm"])
+def test_request_of_another_kind_is_no_slow_work(slow, verb):
+    asked = ask(slow)
+    text = (slow.requests.folder / f"{asked.id}.json").read_text()
+    (slow.requests.folder / f"{asked.id}.json").write_text(text.replace(VERIFY, verb))
+    assert slow.requests.all() == []
+
+
+def test_slow_work_is_no_order_about_the_app(slow):
+    asked = ask(slow)
+    orders = Requests(slow.runner.state.requests)
+    orders.leave(asked)
+    assert orders.all() == []
+
+
+def test_the_same_is_waited_for_once_but_what_is_begun_is_another_matter(slow, backup):
+    asked = ask(slow, backup.id)
+    again = replace(asked, id=new_id(datetime.now(UTC)), by="eve")
+    requests = Requests(slow.runner.state.slow, SLOW)
+    assert requests.same(again) == asked
+    assert requests.same(replace(again, backup=None)) is None
+    requests.begin(asked)
+    assert requests.same(again) is None

@@ -1,0 +1,90 @@
+"""The worker of the slow queue, and its scan for slow work that no bell announced.
+
+The same as the other worker (`bells`, `scan`), but that SIGTERM stops what runs at once:
+nobody's app is in the middle of anything, and its request is still on disk.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import worker.slow  # noqa: F401 - imported once, so that each fork of this process is ready
+from worker import configfile, lock, service
+from worker.adapters.process import Child
+from worker.bells import BellWorker, answer_bells, listen
+from worker.config import App, Config
+from worker.requests import SLOW, Requests
+from worker.state import State
+
+EVERY = 5.0  # seconds
+STOPS_WITHIN = 10.0  # seconds, then it is killed
+
+log = logging.getLogger(__name__)
+
+
+class SlowWorker(BellWorker):
+    """RQ's worker on the slow queue: its job is stopped, not waited for."""
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """End the job that runs, which cleans up, and then this worker."""
+        if not self.stopping.is_set() and self.horse_pid:
+            os.kill(self.horse_pid, signal.SIGTERM)
+        super().request_stop(signum, frame)
+
+
+class SlowScan(threading.Thread):
+    """The scanning thread. Its children die with it, so it lasts as long as the worker."""
+
+    def __init__(self, config: Config, stopping: threading.Event) -> None:
+        super().__init__(name="scan", daemon=True)
+        self._config = config
+        self._stopping = stopping
+        self._woken = threading.Event()
+        self._children: dict[str, Child] = {}
+
+    def wake(self) -> None:
+        """Look now: a job process has died, or it is time to stop."""
+        self._woken.set()
+
+    def run(self) -> None:
+        """Look, wait, look again; at the end stop what runs."""
+        while not self._stopping.is_set():
+            for app in self._config.apps.values():
+                try:
+                    self._look(app)
+                except Exception:  # this thread must outlive whatever one app's files hold
+                    log.exception("scan.failed", extra={"app": app.name})
+            self._woken.wait(EVERY)
+            self._woken.clear()
+        for child in self._children.values():
+            child.stop(timeout=STOPS_WITHIN)
+
+    def _look(self, app: App) -> None:
+        child = self._children.get(app.name)
+        if child is not None and child.ended() is None:
+            return
+        state = State.of(self._config, app)
+        if Requests(state.slow, SLOW).all() and lock.is_free(state.slow_lock):
+            log.info("slow.found", extra={"app": app.name})
+            argv = [sys.executable, "-m", "worker.slow", app.name]
+            self._children[app.name] = Child(app.name, argv, os.environ)
+
+
+def work(config: Config) -> int:
+    """Run the slow worker until SIGTERM. Exit code 0."""
+    service.environment(config)
+    stopping = threading.Event()
+    listen(stopping)
+    scan = SlowScan(config, stopping)
+    scan.start()
+    answer_bells(config, SlowWorker, scan.wake, stopping, slow=True)
+    scan.wake()
+    scan.join()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(work(configfile.load(configfile.find(None, os.environ))))
