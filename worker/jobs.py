@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from worker import aftermath, configfile, lock, logs, operations, recovery
+from worker import aftermath, configfile, lock, logs, recovery
 from worker.adapters import process
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, seen
@@ -29,7 +29,7 @@ from worker.orders import Orders
 from worker.pipeline import Pipeline
 from worker.report import Report, Screen
 from worker.state import State
-from worker.steps import addresses, data
+from worker.steps import addresses, data, ownership
 from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
 from worker.waiting import Waiting
 
@@ -137,7 +137,7 @@ class Runner:
         """Refuse a backup of what the app does not write to; without Docker nothing runs."""
         engine = Engine()
         with contextlib.suppress(UnavailableError):
-            if project := operations.project_of(self.app, self.state, engine):
+            if project := ownership.project_of(self.app, self.state, engine):
                 there = engine.containers(project)
                 addresses.judge(self.app, engine, project, there, uri)
 

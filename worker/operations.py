@@ -61,7 +61,7 @@ class Operations:
         Nothing is built or pulled. Containers that are not the release's, made
         by somebody else's `docker compose up`, are started as they are.
         """
-        there, release = self._containers(), self._running_release()
+        there, release = self._containers(), ownership.running_release(self.state)
         if release and self._is(release, there):
             self._up(release)
         elif there:
@@ -131,13 +131,6 @@ class Operations:
             for one in wave:
                 self.engine.start(one.id)
 
-    def _running_release(self) -> Release | None:
-        running = self.decisions.read()["running"] or {}
-        try:
-            return Release.load(self.state.releases, running["release"]) if running else None
-        except NotFoundError:
-            return None
-
     def _is(self, release: Release, there: list[Container]) -> bool:
         """Return whether these containers are the release's, or there are none."""
         images = {service: image for service, (_, image) in release.images.items()}
@@ -206,20 +199,9 @@ def _holds_anyway(hold: dict[str, Any], head: str | None) -> bool:
     return other and (hold["kind"] in UNTIL_ENDED or hold["head"] == head)
 
 
-def project_of(app: App, state: State, engine: Engine) -> str | None:
-    """Return the Compose project: configured, the containers' own, or the running release's."""
-    if found := app.project or ownership.project_in_checkout(app, state, engine):
-        return found
-    running = Decisions(state.decisions).read()["running"] or {}
-    try:
-        return Release.load(state.releases, running["release"]).project if running else None
-    except NotFoundError:
-        return None
-
-
 def containers(app: App, state: State, engine: Engine) -> list[Container]:
     """Return the app's containers, one-off runs too. Raises GuardError for another folder's."""
-    project = project_of(app, state, engine)
+    project = ownership.project_of(app, state, engine)
     there = engine.containers(project) if project else []
     for one in neighbours.foreign(there, app.checkout):
         raise GuardError(

@@ -30,13 +30,13 @@ def side(name, *mounts):
 
 def refused(world, files, step, *words):
     """Push files: `failed` before the fence, all these words said, and nothing changed."""
-    before, images, ids = world.fingerprint(), names(world), world.compose("ps", "-aq").stdout
+    before, images, ids = world.fingerprint(), names(world), by_name(world, "ps", "-aq")
     ended = world.wait(world.push(files))
     error = ended["error"] or {"step": None, "message": "", "remedy": ""}
     assert (ended["status"], error["step"]) == ("failed", step), ended
     said = f"{error['message']}\n{error['remedy']}"
     assert [word for word in words if word not in said] == [], said
-    assert world.compose("ps", "-aq").stdout == ids
+    assert by_name(world, "ps", "-aq") == ids
     assert world.fingerprint() == before
     assert names(world) == images
     return ended
@@ -55,8 +55,13 @@ def not_covered_as_told(world, remedy):
     world.config.write_text(text.replace('uploads = ["uploads"]', f'uploads = ["uploads"]\n{line}'))
 
 
+def by_name(world, *argv):
+    """Run Compose on the app's project, whatever its Compose file calls it."""
+    return world.compose("-p", world.name, *argv).stdout
+
+
 def inside(world, service, *argv):
-    return world.compose("exec", "-T", service, *argv).stdout
+    return by_name(world, "exec", "-T", service, *argv)
 
 
 @pytest.fixture
@@ -96,7 +101,7 @@ def test_what_nothing_covers_is_refused_until_a_person_names_it(world):
 
     # Gone, moved, or another volume's: not without a person who says so.
     gone = compose(*covered, "other:/app/cache", top="volumes: {other: }\n")
-    plain = {"docker-compose.yml": gone, "Dockerfile": DOCKERFILE}
+    plain = {"docker-compose.yml": f"name: elsewhere\n{gone}", "Dockerfile": DOCKERFILE}
     ended = refused(
         world,
         plain,
@@ -122,6 +127,20 @@ def test_what_nothing_covers_is_refused_until_a_person_names_it(world):
     again = re.search(r"sheetanchor approve (\S+?)`", approved.stdout)[1]
     assert world.cli_json("approve", again)["status"] == "succeeded"
     assert volumes(world, "cache") == f"{world.name}_cache\n"
+    what_a_removed_container_mounted_is_known(world, plain["docker-compose.yml"])
+
+
+def what_a_removed_container_mounted_is_known(world, compose_file):
+    """Also under which project's name, whatever `name:` its Compose file has since."""
+    inside(world, "web", "sh", "-c", "echo kept > /app/cache/it")
+    by_name(world, "rm", "--stop", "--force")
+    words = (
+        f"service web has the volume {world.name}_other at /app/cache, then mounts the volume"
+        f" {world.name}_third there"
+    )
+    refused(world, {"docker-compose.yml": compose_file.replace("other", "third")}, "pull", words)
+    accepted(world, {"docker-compose.yml": compose_file})
+    assert inside(world, "web", "cat", "/app/cache/it") == "kept\n"
 
 
 def volumes(world, name):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from worker.adapters.containers import Volume
 from worker.errors import GuardError
-from worker.steps import covered, drift, mounts
+from worker.steps import covered, drift, mounts, ownership
 from worker.steps.attempt import Attempt
 from worker.steps.mounts import Model, Mount
 
@@ -41,8 +41,25 @@ def of_revision(attempt: Attempt, new: Model) -> list[Mount]:
 
 
 def of_present(attempt: Attempt) -> list[Mount]:
-    """Return the mounts of the containers that preflight noted."""
-    return mounts.of_containers(attempt.before, attempt.engine.volume)
+    """Return the mounts of the containers that preflight noted, and of those that are gone.
+
+    A container that somebody removed leaves its data behind. Where it was is known of
+    the release that was deployed last; but for anonymous volumes, which nobody finds again.
+    """
+    there = mounts.of_containers(attempt.before, attempt.engine.volume)
+    last = ownership.running_release(attempt.state)
+    if last is None:
+        return there
+    services = {one.service for one in attempt.before}
+    theirs = mounts.of_model(last.model(), os.path.realpath, attempt.engine.volume)
+    gone = (one for one in theirs if one.service not in services and one.kind != "anonymous")
+    return [*there, *(one for one in gone if _is_kept(attempt, one))]
+
+
+def _is_kept(attempt: Attempt, mount: Mount) -> bool:
+    if mount.kind == "bind":
+        return os.path.lexists(mount.source)
+    return attempt.engine.volume(mount.source) is not None
 
 
 def _data_is_mounted(attempt: Attempt, after: Sequence[Mount]) -> None:

@@ -12,8 +12,32 @@ from collections.abc import Collection, Sequence
 from worker.adapters.containers import Started
 from worker.adapters.engine import Engine
 from worker.config import App
-from worker.errors import GuardError
+from worker.decisions import Decisions
+from worker.errors import GuardError, NotFoundError
+from worker.release import Release
 from worker.state import State
+
+
+def project_of(app: App, state: State, engine: Engine) -> str | None:
+    """Return the Compose project: configured, the containers' own, or the running release's.
+
+    Before what Compose would derive: a revision may bring another `name:`, which counts
+    for nothing while there are containers. With it their volumes would be out of sight
+    once somebody removed them.
+    """
+    if found := app.project or project_in_checkout(app, state, engine):
+        return found
+    release = running_release(state)
+    return release.project if release else None
+
+
+def running_release(state: State) -> Release | None:
+    """Return the release that was deployed last, if it is stored still; it need not run."""
+    running = Decisions(state.decisions).read()["running"] or {}
+    try:
+        return Release.load(state.releases, running["release"]) if running else None
+    except NotFoundError:
+        return None
 
 
 def project_in_checkout(app: App, state: State, engine: Engine) -> str | None:

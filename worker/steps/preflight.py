@@ -169,12 +169,10 @@ def _restore_from(attempt: Attempt) -> str | None:
 
 
 def _project(attempt: Attempt) -> str:
-    """Return the project's name: configured, the running containers', or Compose's."""
+    """Return the project's name: known already, or else Compose's."""
     app = attempt.app
-    if app.project:
-        return app.project
-    if running := ownership.project_in_checkout(app, attempt.state, attempt.engine):
-        return running
+    if known := ownership.project_of(app, attempt.state, attempt.engine):
+        return known
     try:
         model = compose.render(app.checkout, app.compose_files, app.env_path, None)
         return str(model["name"])

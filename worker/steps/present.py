@@ -13,9 +13,9 @@ from worker import durable
 from worker.adapters import compose
 from worker.adapters.containers import Container
 from worker.adapters.git import Head
-from worker.errors import CommandError, GuardError, NotFoundError
+from worker.errors import CommandError, GuardError
 from worker.release import Release, image_names
-from worker.steps import layers
+from worker.steps import layers, ownership
 from worker.steps.attempt import Attempt
 
 Hashes = Mapping[str, str]
@@ -30,7 +30,7 @@ def release(
     """
     if not containers:
         return None
-    stored = _stored(attempt)
+    stored = ownership.running_release(attempt.state)
     if stored and _mends(attempt, stored):
         return stored
     wrong: list[str] = []
@@ -104,16 +104,6 @@ def differences(hashes: Hashes, containers: list[Container]) -> list[str]:
         elif hashes[one.service] != one.config_hash:
             found.append(f"container {one.name} was made from other settings of {one.service}")
     return found
-
-
-def _stored(attempt: Attempt) -> Release | None:
-    running = attempt.decisions.read()["running"]
-    if not running:
-        return None
-    try:
-        return Release.load(attempt.state.releases, running["release"])
-    except NotFoundError:
-        return None
 
 
 def _mends(attempt: Attempt, stored: Release) -> bool:
