@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker import durable
-from worker.adapters import compose_command
+from worker.adapters import compose_command, registry
 from worker.adapters.compose_question import RENDER, Model, config, interpolated, variable
 from worker.adapters.containers import Container
 from worker.adapters.process import Line
@@ -34,13 +34,15 @@ class Compose:
     mark: str | None = None
 
     def build(self, model: Path, *, on_line: Line) -> None:
-        """Build every service that has a `build`. Raises CommandError."""
-        self._run(model, ["--progress", "plain", "build"], BUILD, on_line=on_line)
+        """Build every service that has a `build`. Raises CommandError, UnavailableError."""
+        with registry.answering():
+            self._run(model, ["--progress", "plain", "build"], BUILD, on_line=on_line)
 
     def pull(self, model: Path, services: Sequence[str], *, on_line: Line) -> None:
-        """Pull the images of these services. Raises CommandError."""
+        """Pull the images of these services. Raises CommandError, UnavailableError."""
         argv = ["--progress", "plain", "pull", "--", *services]
-        self._run(model, argv, PULL, on_line=on_line)
+        with registry.answering():
+            self._run(model, argv, PULL, on_line=on_line)
 
     def up(
         self,
