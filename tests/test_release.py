@@ -48,9 +48,10 @@ def test_what_shares_another_service_names_its_container_as_up_does():
         "reader": {"volumes_from": ["web:ro", "container:abc:ro"], "ipc": "host"},
     }
 
-    sharing({"services": services}, {"web": "1234"})
+    services = sharing({"services": services}, {"web": "1234"})["services"]
 
     assert services["web"] == {"image": "x"}
+    assert services.keys() >= {"1234", "abc"}, "Compose takes volumes from services only"
     assert services["beside"] == {"network_mode": "container:1234", "pid": "container:1234"}
     assert services["reader"] == {"volumes_from": ["1234", "abc"], "ipc": "host"}
 

@@ -123,7 +123,11 @@ def replicas(service: Mapping[str, Any]) -> int:
 
 
 def sharing(model: dict[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
-    """Return the model with the services that others share replaced by their containers."""
+    """Return the model with the services that others share replaced by their containers.
+
+    `up` hashes a service with `volumes_from: [ID]`, where `config --hash` knows only
+    services (2.40, measured): so each such container gets a service that stands for it.
+    """
     services = model.get("services") or {}
     for service in services.values():
         for key in ("network_mode", "ipc", "pid"):
@@ -132,7 +136,8 @@ def sharing(model: dict[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
                 service[key] = f"container:{ids[other]}"
         if shared := service.get("volumes_from"):
             service["volumes_from"] = [_volumes_of(one, ids) for one in shared]
-    return model
+    borrowed = {one for service in services.values() for one in service.get("volumes_from") or ()}
+    return {**model, "services": {one: {"image": "none"} for one in borrowed} | services}
 
 
 def _volumes_of(shared: str, ids: Mapping[str, str]) -> str:

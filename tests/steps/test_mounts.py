@@ -23,10 +23,14 @@ IN_DOCKER = {
 UPLOADS = Mount("web", "/app/uploads", "bind", "/srv/shop/uploads", writable=True)
 
 
+def lent(container):
+    raise AssertionError(f"{container} is no container")
+
+
 def of_model(volumes, services=("web",), defined=None, **more):
     service = {"volumes": volumes, **more}
     model = {"name": "shop", "services": dict.fromkeys(services, service), "volumes": defined or {}}
-    return mounts.of_model(model, str, IN_DOCKER.get)
+    return mounts.of_model(model, str, IN_DOCKER.get, lent)
 
 
 def of_container(*mounted):
@@ -66,16 +70,47 @@ def test_container_and_model_agree_about_anonymous_volumes():
     assert (real.kind, real.same_source(said)) == ("anonymous", True)
 
 
-def test_volumes_from_another_service_are_its_mounts():
-    model = {
-        "name": "shop",
-        "services": {
-            "web": {"volumes": [{"type": "bind", "source": "/a", "target": "/a"}]},
-            "side": {"volumes_from": ["web:ro"]},
+BORROWERS = {
+    "name": "shop",
+    "services": {
+        "web": {
+            "volumes": [
+                {"type": "bind", "source": "/a", "target": "/a"},
+                {"type": "bind", "source": "/own", "target": "/own", "read_only": True},
+            ],
+            "tmpfs": ["/memory"],
         },
+        "side": {"volumes_from": ["web:ro"], "volumes": [volume()]},
+        "third": {"volumes_from": ["side", "container:shop-web-1"]},
+        "fourth": {"container_name": "mine", "volumes_from": ["container:mine", "container:x:ro"]},
+    },
+}
+
+
+def test_volumes_from_another_are_its_mounts_and_those_that_it_borrows():
+    theirs = (Mounted("bind", "/b", "/b"), Mounted("volume", "/v", "/c", name="shop_bound"))
+    found = mounts.of_model(BORROWERS, str, IN_DOCKER.get, {"x": theirs}.__getitem__)
+
+    assert {one.place: (one.source, one.writable) for one in found} == {
+        "web:/a": ("/a", True),
+        "web:/own": ("/own", False),
+        "side:/data": ("", True),
+        "side:/a": ("/a", True),
+        "side:/own": ("/own", False),
+        "third:/data": ("", True),
+        "third:/a": ("/a", True),
+        "third:/own": ("/own", False),
+        "fourth:/b": ("/b", True),
+        "fourth:/c": ("/srv/shop/uploads", True),
     }
-    both = mounts.of_model(model, str, IN_DOCKER.get)
-    assert [(one.place, one.writable) for one in both] == [("web:/a", True), ("side:/a", False)]
+
+
+def test_borrower_gets_what_only_the_lenders_image_declares():
+    declared = {"web": ["/image", "/a", "/memory"], "side": ["/image"], "third": [], "fourth": []}
+
+    found = mounts.of_images(declared, BORROWERS)
+
+    assert {one.place for one in found} == {"web:/image", "side:/image", "third:/image"}
 
 
 def test_images_declare_volumes_only_where_nothing_is_mounted():

@@ -83,12 +83,15 @@ class Compose:
         argv = ["--project-directory", str(directory), "config", "--hash", "*"]
         ids = {one.service: one.id for one in sorted(containers, key=_name, reverse=True)}
         resolved = model.with_name("resolved.json")
-        durable.write(resolved, json.dumps(sharing(json.loads(model.read_text()), ids)).encode())
+        asked = json.loads(model.read_text())
+        own = set(asked.get("services") or {})
+        durable.write(resolved, json.dumps(sharing(asked, ids)).encode())
         try:
             lines = self._run(resolved, argv, RENDER).splitlines()
         finally:
             resolved.unlink()
-        return dict(line.split() for line in lines if line.strip())
+        found = dict(line.split() for line in lines if line.strip())
+        return {service: value for service, value in found.items() if service in own}
 
     def _run(
         self, model: Path, argv: Sequence[str], timeout: float, *, on_line: Line | None = None

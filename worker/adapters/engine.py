@@ -19,6 +19,7 @@ from worker.adapters.containers import (
     PROJECT,
     RUNNING,
     Container,
+    Mounted,
     Policy,
     Started,
     Volume,
@@ -173,6 +174,12 @@ class Engine:
         with _translated(f"look at the image {image}"):
             config = self._client.api.inspect_image(image)["Config"] or {}
         return sorted(config.get("Volumes") or ())
+
+    def mounts(self, container: str) -> tuple[Mounted, ...] | None:
+        """Return what any container of this host mounts; None when there is none of that name."""
+        with _translated(f"look at the container {container}"):
+            found = self._inspect(container)
+        return found.mounts if found else None
 
     def volume(self, name: str) -> Volume | None:
         """Return how a volume was made; None when there is none of that name."""

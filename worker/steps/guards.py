@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from worker.adapters.containers import Volume
+from worker.adapters.containers import Mounted, Volume
 from worker.errors import GuardError
 from worker.steps import covered, drift, mounts, ownership
 from worker.steps.attempt import Attempt
@@ -37,7 +37,16 @@ def of_revision(attempt: Attempt, new: Model) -> list[Mount]:
     def real(path: str) -> str:
         return drift.real(Path(path), attempt.app.checkout, attempt.work)
 
-    return mounts.of_model(new, real, attempt.engine.volume)
+    def lent(container: str) -> Sequence[Mounted]:
+        found = attempt.engine.mounts(container)
+        if found is None:
+            raise GuardError(
+                f"A service takes the volumes of the container {container}, which is not there.",
+                remedy="Make that container first, or take the volumes of a service.",
+            )
+        return found
+
+    return mounts.of_model(new, real, attempt.engine.volume, lent)
 
 
 def of_present(attempt: Attempt) -> list[Mount]:
@@ -51,7 +60,10 @@ def of_present(attempt: Attempt) -> list[Mount]:
     if last is None:
         return there
     services = {one.service for one in attempt.before}
-    theirs = mounts.of_model(last.model(), os.path.realpath, attempt.engine.volume)
+    engine = attempt.engine
+    theirs = mounts.of_model(
+        last.model(), os.path.realpath, engine.volume, lambda name: engine.mounts(name) or ()
+    )
     gone = (one for one in theirs if one.service not in services and one.kind != "anonymous")
     return [*there, *(one for one in gone if _is_kept(attempt, one))]
 

@@ -42,7 +42,11 @@ def judge(attempt: Attempt, containers: Iterable[Container], after: Iterable[Mou
 
 def judge_model(attempt: Attempt, containers: Iterable[Container], model: Model) -> None:
     """Judge with the checkout's own model: a person's `up` there replaces containers, too."""
-    judge(attempt, containers, mounts.of_model(model, os.path.realpath, attempt.engine.volume))
+    engine = attempt.engine
+    there = mounts.of_model(
+        model, os.path.realpath, engine.volume, lambda name: engine.mounts(name) or ()
+    )
+    judge(attempt, containers, there)
 
 
 def _found(

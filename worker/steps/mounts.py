@@ -10,7 +10,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from worker.adapters.containers import Container, Mounted, Volume
 Model = Mapping[str, Any]
 Look = Callable[[str], Volume | None]  # Docker's volume of that name
 Real = Callable[[str], str]  # a path without symbolic links
+Lent = Callable[[str], Sequence[Mounted]]  # what a container of that name mounts
 
 NAMELESS = re.compile(r"[0-9a-f]{64}")  # the name that Docker gives an anonymous volume
 NOT_KEPT = ("/proc", "/sys", "/dev", "/run")  # the kernel's, or in memory: never data
@@ -75,15 +76,42 @@ def _mount(service: str, mount: Mounted, look: Look) -> Mount:
     return Mount(service, target, "volume", mount.name, mount.writable)
 
 
-def of_model(model: Model, real: Real, look: Look) -> list[Mount]:
-    """Return what a model's services mount, without what their images declare."""
+def of_model(model: Model, real: Real, look: Look, lent: Lent) -> list[Mount]:
+    """Return what a model's services mount, without what their images declare.
+
+    `volumes_from` gives a service all that the other mounts, the other's borrowed ones
+    too, or what any container of this host mounts now.
+    """
+    own = {name: list(_of_service(name, model, real, look)) for name in model.get("services") or {}}
+    found: dict[tuple[str, str], Mount] = {}
+    for name, mine in own.items():
+        borrowed: list[Mount] = []
+        for other in lenders(model, name):
+            theirs = own[other] if other in own else [_mount(name, o, look) for o in lent(other)]
+            borrowed += (replace(one, service=name) for one in theirs)
+        for one in (*mine, *borrowed):  # its own stands before what it takes
+            found.setdefault((name, one.target), one)
+    return list(found.values())
+
+
+def lenders(model: Model, service: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield whose volumes a service takes: services, and those whose volumes these take.
+
+    The name of another container, too. A `:ro` is not looked at: Compose 2.40 drops it
+    from what it makes (measured), and what is mounted can be written.
+    """
     services = model.get("services") or {}
-    own = {name: list(_of_service(name, model, real, look)) for name in services}
-    return [
-        mount
-        for name, service in services.items()
-        for mount in (*own[name], *_borrowed(name, service, own))
-    ]
+    own_names = {
+        str(one.get("container_name") or f"{model.get('name')}-{name}-1"): name
+        for name, one in services.items()
+    }
+    for entry in (services.get(service) or {}).get("volumes_from") or ():
+        kind, _, rest = str(entry).partition(":")
+        named = rest.partition(":")[0]
+        other = own_names.get(named, named) if kind == "container" else kind
+        yield other
+        if other in services and other not in above:
+            yield from lenders(model, other, above | {service})
 
 
 def _of_service(name: str, model: Model, real: Real, look: Look) -> Iterator[Mount]:
@@ -120,23 +148,21 @@ def _device(volume: Volume | None) -> str | None:
     return volume.options.get("device") if {"bind", "rbind"} & set(words) else None
 
 
-def _borrowed(name: str, service: Model, own: Mapping[str, Sequence[Mount]]) -> Iterator[Mount]:
-    """Yield what `volumes_from` takes from other services of the model."""
-    for entry in service.get("volumes_from") or ():
-        other, _, mode = str(entry).partition(":")
-        for one in own.get(other, ()):
-            writable = one.writable and mode != "ro"
-            yield Mount(name, one.target, one.kind, one.source, writable)
-
-
 def of_images(declared: Mapping[str, Iterable[str]], model: Model) -> list[Mount]:
-    """Return the anonymous volumes that images declare where the model mounts nothing."""
-    return [
-        Mount(name, target, "anonymous", "", writable=True)
-        for name, targets in declared.items()
-        for target in map(posixpath.normpath, targets)
-        if target not in _taken(model["services"][name])
-    ]
+    """Return the anonymous volumes that images declare where the model mounts nothing.
+
+    A service that takes the volumes of another has those of its image, too.
+    """
+    services = model.get("services") or {}
+    found: dict[tuple[str, str], Mount] = {}
+    for name in declared:
+        for other in (name, *lenders(model, name)):
+            taken = _taken(services[name]) | _taken(services.get(other) or {})
+            for target in map(posixpath.normpath, declared.get(other, ())):
+                if target not in taken:
+                    one = Mount(name, target, "anonymous", "", writable=True)
+                    found.setdefault((name, target), one)
+    return list(found.values())
 
 
 def _taken(service: Model) -> set[str]:
