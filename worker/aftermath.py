@@ -10,7 +10,7 @@ import shutil
 from typing import Any
 
 from worker.adapters.engine import Engine
-from worker.backups import catalogue, retention, seen
+from worker.backups import catalogue, drilled, retention, seen
 from worker.clock import Clock
 from worker.config import App
 from worker.decisions import Decisions
@@ -87,6 +87,7 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "put_off": decided["put_off"],
         "remote": _remote(state),
         "last_verified_backup": verified[0] if verified else None,
+        "drill": drilled.read(state.drill),
     }
 
 

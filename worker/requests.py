@@ -16,7 +16,7 @@ from pathlib import Path
 from worker import durable
 
 FREEZE, UNFREEZE, RESUME, APPROVE = VERBS = ("freeze", "unfreeze", "resume", "approve")
-SLOW = (VERIFY,) = ("verify",)
+VERIFY, DRILL = SLOW = ("verify", "drill")
 
 
 @dataclass(frozen=True, kw_only=True)

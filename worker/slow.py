@@ -1,9 +1,9 @@
 """Slow work: what takes long and must never hold up a deployment.
 
-Reading backups back. The danger is in the locks: a deployment waits for nothing here,
-so the app's lock is not taken, and a backup that is read is kept by a lock of its own
-(`backups.reading`). One slow work of an app at a time, by a lock that dies with its
-process. All of it can be stopped at any moment and done again.
+Reading backups back, drills (`proving`). The danger is in the locks: a deployment waits
+for nothing here, so the app's lock is not taken, and a backup that is read is kept by a
+lock of its own (`backups.reading`). One slow work of an app at a time, by a lock that
+dies with its process. All of it can be stopped at any moment and done again.
 
 What is asked for through the API is a fsynced file (`requests`), so it survives restarts
 and the loss of Redis. RQ's slow queue is its doorbell, as the other one is for
@@ -18,19 +18,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 from worker import configfile, lock, logs
 from worker.adapters import process
-from worker.backups import catalogue
-from worker.backups.progress import Progress
-from worker.backups.reading import reading
-from worker.backups.verification import Verification, read_back
+from worker.backups.drill import Drilled
 from worker.clock import rfc3339
-from worker.errors import BusyError, NotFoundError, SheetanchorError
+from worker.deployment import new_id
+from worker.errors import BusyError, SheetanchorError
 from worker.jobs import Runner, runner_of
-from worker.requests import SLOW, Request, Requests
+from worker.proving import Proving
+from worker.requests import DRILL, SLOW, Request, Requests
 
 TRIES = 3  # of what kills its process
 PATIENCE = 2.0  # seconds: a look whether the lock is free holds it for a moment
@@ -69,6 +67,10 @@ class Slow:
                 self._do(asked)
 
     @property
+    def _proving(self) -> Proving:
+        return Proving(self.runner)
+
+    @property
     def requests(self) -> Requests:
         """What slow work was asked for."""
         return Requests(self.runner.state.slow, SLOW)
@@ -79,6 +81,7 @@ class Slow:
         extra = {"app": self.runner.app.name, **about}
         if asked.tries >= TRIES:
             log.error("slow.given_up", extra=extra | {"tries": asked.tries})
+            self._give_up(asked)
             self.requests.done(asked)
             return
         begun = self.requests.begin(asked)
@@ -91,45 +94,24 @@ class Slow:
         self.requests.done(begun)
 
     def _act(self, asked: Request) -> None:
-        self.verify(asked.backup)
-
-    def verify(self, backup: str | None) -> list[tuple[str, Verification]]:
-        """Read one backup back, or all; return each one's id and what was found.
-
-        Needs `alone`. Raises NotFoundError, and BackupError when one cannot be read for
-        a cause that is not its own.
-        """
-        app = self.runner.app
-        there = catalogue.folders(app.backup_dir, app.name)
-        chosen = [path for path in there if backup in (None, path.name)]
-        if not chosen:
-            raise _missing(app.name, backup, there)
-        found = [(path.name, self._read_back(path)) for path in chosen]
-        self.runner.show()
-        return found
-
-    def _read_back(self, folder: Path) -> Verification:
-        runner, count = self.runner, 0
-        progress = Progress(self._say, runner.clock)
-
-        def tick() -> None:
-            nonlocal count
-            count += 1
-            progress.tick(lambda: f"{folder.name}: {count:,} files read back")
-
-        with reading(folder):
-            now = rfc3339(runner.clock.now())
-            found = read_back(folder, runner.app.name, now, tick)
-        extra = {"app": runner.app.name, "backup": folder.name, "damage": found.damage}
-        if found.damage:
-            log.error("backup.damaged", extra=extra)
+        if asked.verb == DRILL:
+            self._proving.drill()
         else:
-            log.info("backup.verified", extra=extra)
-        return found
+            self._proving.verify(asked.backup)
 
-    def _say(self, line: str) -> None:
-        if self.runner.screen:
-            self.runner.screen.line(line)
+    def _give_up(self, asked: Request) -> None:
+        if asked.verb == DRILL:
+            self._proving.give_up_drill(asked.tries)
+
+    def drill_noted(self, by: str) -> Drilled:
+        """Drill; killed in the middle of it, a worker does it again. Needs `alone`."""
+        now = self.runner.clock.now()
+        asked = Request(id=new_id(now), verb=DRILL, by=by, at=rfc3339(now), tries=1)
+        self.requests.leave(asked)
+        try:
+            return self._proving.drill()
+        finally:
+            self.requests.done(asked)
 
 
 def _busy(app: str) -> BusyError:
@@ -137,13 +119,6 @@ def _busy(app: str) -> BusyError:
         f"Other slow work of {app} runs already: a verify or a drill.",
         remedy="Wait for that to end, then try again.",
     )
-
-
-def _missing(app: str, backup: str | None, there: list[Path]) -> NotFoundError:
-    if not there:
-        return NotFoundError(f"{app} has no backup.", remedy=f"Make one: sheetanchor backup {app}")
-    names = ", ".join(path.name for path in there[:7])
-    return NotFoundError(f"{app} has no backup {backup!r}.", remedy=f"Name one of: {names}.")
 
 
 @contextmanager

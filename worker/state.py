@@ -38,6 +38,11 @@ class State:
         return self.home / "lock"
 
     @property
+    def drill(self) -> Path:
+        """When a drill passed last, how long a restore takes, and what failed."""
+        return self.home / "drill.json"
+
+    @property
     def slow_lock(self) -> Path:
         """The file whose flock means: slow work of this app (a verify, a drill) runs."""
         return self.home / "slow.lock"

@@ -108,6 +108,31 @@ def test_dead_slow_work_is_done_again_and_stands_in_no_deployment_s_way(world):
     assert asked not in waits(world)
 
 
+def scratch(world):
+    """Return what of a drill is there: its database and its folder."""
+    databases = world.mongod.client.list_database_names()
+    folder = world.checkout / "backups/.sheetanchor-drill"
+    return [name for name in databases if name == f"{world.name}_sheetanchor_drill"] + [
+        folder.name for folder in [folder] if folder.exists()
+    ]
+
+
+def test_killed_drill_is_done_again_by_a_worker_and_leaves_nothing_behind(world):
+    drill = world.start("drill", world.name)
+    while drill.poll() is None and not scratch(world):
+        time.sleep(0.002)
+    drill.kill()
+    assert drill.wait() == -signal.SIGKILL
+
+    until(lambda: waits(world) == [], "a worker does it again")
+
+    assert scratch(world) == []
+    found = until(lambda: world.api("GET", f"/apps/{world.name}")[1]["drill"], "it is shown")
+    assert (found["failed"], found["documents"]) == (None, 350)
+    assert found["restore_seconds"] > 0
+    assert world.cli_json("status", world.name)["drill"] == found
+
+
 def test_sigterm_ends_slow_work_at_once_and_it_is_done_after_the_restart(world):
     before = shown(world)["verified_at"]
     content = endless(world)

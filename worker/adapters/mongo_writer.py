@@ -97,6 +97,11 @@ class Writer:
             if name.startswith(OURS):
                 self.drop(name)
 
+    def names(self) -> list[str]:
+        """Return the names of the collections and views, MongoDB's own and ours too."""
+        with self._translated(f"look into {self.name}", RestoreError):
+            return list(self._database.list_collection_names())
+
     def is_empty(self) -> bool:
         """Return whether the database has no collection and no view."""
         with self._translated(f"look into {self.name}", RestoreError):

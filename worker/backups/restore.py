@@ -62,7 +62,7 @@ def restore(
     that does not belong here, RestoreError when it could not be done: its message says
     whether live data was touched.
     """
-    manifest = _checked(target, backup, only, to_database)
+    manifest = checked(target, backup, only, to_database)
     with _in_our_words():
         if to_database is not None:
             return RestoreResult(
@@ -74,7 +74,11 @@ def restore(
         return _in_place(target, backup, manifest, only, report)
 
 
-def _checked(target: Source, backup: Backup, only: str | None, to_database: str | None) -> Manifest:
+def checked(target: Source, backup: Backup, only: str | None, to_database: str | None) -> Manifest:
+    """Return the manifest of a backup that is whole, belongs here and could be restored.
+
+    Nothing is touched. Raises BackupError, UsageError, RestoreError or UnavailableError.
+    """
     if only is not None and only not in PARTS:
         raise UsageError(f"{only!r} is no part.", remedy=f"Use one of {', '.join(PARTS)}.")
     if to_database is not None and only not in (None, "mongodb"):

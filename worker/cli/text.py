@@ -72,7 +72,7 @@ def details(one: View) -> list[str]:
 def app(one: View) -> list[str]:
     """Return what runs, whether it is held, and how its containers are."""
     running, hold, last = one["running"], one["hold"], one["last_deployment"]
-    again, remote = one["put_off"], one["remote"]
+    again, remote, drill = one["put_off"], one["remote"], one["drill"] or {}
     shown = {
         "app": f"{one['name']} ({one['repository']}, {one['branch']})",
         "runs": revision(running["revision"]) or "nothing that sheetanchor deployed",
@@ -83,8 +83,21 @@ def app(one: View) -> list[str]:
         "remote": f"does not answer since {remote['since']}: {remote['why']}" if remote else None,
         "last deployment": f"{last['id']} {last['kind']} {last['status']}" if last else "none",
         "last verified backup": one["last_verified_backup"] or "none",
+        "last drill": _drill(drill) or "none passed yet",
+        "drill failed": _failed(drill.get("failed")),
     }
     return fields(shown) + containers(one["containers"])
+
+
+def _drill(one: View) -> str | None:
+    if not one.get("passed_at"):
+        return None
+    took = f"a restore takes {one['restore_seconds']:.1f} s"
+    return f"passed at {one['passed_at']} with {one['backup']}: {took}"
+
+
+def _failed(failure: View | None) -> str | None:
+    return f"at {failure['at']}: {failure['why']} {failure['remedy']}" if failure else None
 
 
 def containers(there: Iterable[View] | None) -> list[str]:

@@ -9,15 +9,13 @@ import pytest
 
 from tests.backups.test_verify import flip
 from worker import configfile, lock
-from worker.backups import catalogue
+from worker.backups import catalogue, drilled
 from worker.clock import SystemClock, rfc3339
 from worker.deployment import new_id
 from worker.errors import UnavailableError
 from worker.jobs import Runner
-from worker.requests import SLOW, VERIFY, Request, Requests
+from worker.requests import DRILL, SLOW, VERIFY, Request, Requests
 from worker.slow import TRIES, Slow
-
-pytest_plugins = ["tests.cli.conftest"]
 
 
 @pytest.fixture
@@ -28,7 +26,8 @@ def slow(cli, backup):
 
 def ask(slow, backup=None, **fields):
     now = datetime.now(UTC)
-    asked = Request(id=new_id(now), verb=VERIFY, by="ann", at=rfc3339(now), backup=backup, **fields)
+    about = {"verb": VERIFY, "by": "ann", "backup": backup, **fields}
+    asked = Request(id=new_id(now), at=rfc3339(now), **about)
     slow.requests.leave(asked)
     return asked
 
@@ -71,6 +70,17 @@ def test_what_kills_its_process_is_begun_three_times_and_then_given_up(slow, mon
     monkeypatch.setattr(Slow, "_act", lambda _, asked: acted.append(asked))
     slow.work_off()
     assert (acted, slow.requests.all()) == ([], [])
+
+
+def test_drill_that_dies_each_time_is_told_and_its_scratch_is_removed(slow, backup):
+    folder = backup.path.with_name(".sheetanchor-drill")
+    folder.mkdir()
+    (folder / "drill.json").write_text('{"app": "shop"}')
+    (folder / "uploads").mkdir()
+    ask(slow, verb=DRILL, tries=TRIES)
+    slow.work_off()
+    assert "died 3 times" in drilled.read(slow.runner.state.drill)["failed"]["why"]
+    assert not folder.exists()
 
 
 def test_what_is_stopped_in_order_is_asked_for_as_before(slow, monkeypatch):
