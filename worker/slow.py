@@ -128,9 +128,7 @@ def _stoppable(put_back: Callable[[], None]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: now it cleans up
         put_back()
-        at_last = threading.Timer(CLEANS_UP_WITHIN, os._exit, (0,))
-        at_last.daemon = True
-        at_last.start()  # a thread that hashes 50 GB does not hear of it
+        end_soon()
         log.info("slow.stopped")
         raise SystemExit(0)
 
@@ -139,6 +137,13 @@ def _stoppable(put_back: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def end_soon() -> None:
+    """End this process in a while, whatever it does: a thread that hashes 50 GB hears nothing."""
+    at_last = threading.Timer(CLEANS_UP_WITHIN, os._exit, (0,))
+    at_last.daemon = True
+    at_last.start()
 
 
 def run_app(app: str, request: str) -> None:

@@ -86,9 +86,11 @@ def test_drill_that_dies_each_time_is_told_and_its_scratch_is_removed(slow, back
 def test_what_is_stopped_in_order_is_asked_for_as_before(slow, monkeypatch):
     asked = ask(slow)
     monkeypatch.setattr(Slow, "_act", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    monkeypatch.setattr("worker.slow.CLEANS_UP_WITHIN", 60.0)
+    at_last = []
+    monkeypatch.setattr("worker.slow.end_soon", lambda: at_last.append("ended"))
     with pytest.raises(SystemExit):
         slow.work_off()
+    assert at_last == ["ended"]
     assert slow.requests.all() == [asked]
     assert lock.is_free(slow.runner.state.slow_lock)
 
