@@ -121,6 +121,18 @@ def test_what_nothing_covers_is_refused_until_a_person_names_it(world):
     accepted(world, {"Dockerfile": declared, "release.json": release("four")})
     assert inside(world, "web", "cat", "/app/cache/it", "/app/scratch/it") == "kept\nkept\n"
 
+    # The uploads themselves stay mounted, and a part of them would be out of sight, or lost.
+    memory = compose(*covered, "cache:/app/cache", top="volumes: {cache: }\n").replace(
+        "    volumes:", "    tmpfs: [/app/uploads/folder]\n    volumes:"
+    )
+    ended = refused(
+        world,
+        {"docker-compose.yml": memory},
+        "pull",
+        "service web has ",
+        "/uploads/folder at /app/uploads/folder, then memory over it",
+    )
+
     ended = refused(world, plain, "pull", "at /app/cache, then mounts the volume")
     approved = world.cli("--json", "approve", ended["id"])
     assert '"step": "build"' in approved.stdout, approved  # where the anonymous one shows

@@ -9,7 +9,7 @@ from worker.adapters.containers import Mounted, Volume
 from worker.config import App
 from worker.errors import GuardError
 from worker.steps import mounts
-from worker.steps.covered import judge, uncovered
+from worker.steps.covered import judge, over_uploads, uncovered
 from worker.steps.guards import lost_mounts
 from worker.steps.mounts import Mount
 
@@ -130,6 +130,34 @@ def app(tmp_path):
         webhook_secret_file="/x",
         data={"uploads": ["uploads"], "not_covered": ["web:/known"]},
     )
+
+
+def test_what_lies_over_a_part_of_the_uploads_is_seen(app):
+    """Memory in both forms, and another folder; the part itself, mounted again, hides nothing."""
+    uploads, other = str(app.checkout / "uploads"), str(app.checkout / "other")
+
+    def bound(source, target):
+        return {"type": "bind", "source": source, "target": target}
+
+    service = {
+        "volumes": [
+            bound(uploads, "/app/uploads"),
+            bound(f"{uploads}/inner", "/app/uploads/inner"),
+            bound(other, "/app/uploads/other"),
+            bound(other, "/app/uploads-of-others"),
+            {"type": "tmpfs", "target": "/app/uploads/long"},
+        ],
+        "tmpfs": ["/app/uploads/short:size=1m", "/tmp"],
+    }
+    model = {"name": "shop", "services": {"web": service}}
+
+    found = over_uploads(app, model, mounts.of_model(model, str, IN_DOCKER.get, lent))
+
+    assert sorted((one.target, one.kind, part) for one, part in found) == [
+        ("/app/uploads/long", "memory", f"{uploads}/long"),
+        ("/app/uploads/other", "bind", f"{uploads}/other"),
+        ("/app/uploads/short", "memory", f"{uploads}/short"),
+    ]
 
 
 def bind(source, target="/x", *, writable=True):

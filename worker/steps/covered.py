@@ -17,7 +17,7 @@ from worker.config import App
 from worker.errors import GuardError
 from worker.steps import data, mounts
 from worker.steps.attempt import Attempt
-from worker.steps.mounts import Mount
+from worker.steps.mounts import Model, Mount
 
 
 def judge_present(attempt: Attempt, there: Iterable[Container], revision: str) -> None:
@@ -56,6 +56,17 @@ def uncovered(app: App, there: Iterable[Mount], kept: Callable[[str], bool]) -> 
         and mounts.can_hold_data(one)
         and not (one.kind == "bind" and _safe(one.source, folders, kept))
     ]
+
+
+def over_uploads(app: App, model: Model, there: Sequence[Mount]) -> list[tuple[Mount, str]]:
+    """Return what a model mounts over a part of an uploads folder, with that part's path.
+
+    The app sees what is over it. And what it writes to memory there is in no backup,
+    and gone with the container.
+    """
+    folders = [os.path.realpath(path) for path in app.upload_paths]
+    found = mounts.hiding(model, there)
+    return [(one, part) for one, part in found if any(mounts.is_below(part, f) for f in folders)]
 
 
 def _safe(source: str, folders: Sequence[str], kept: Callable[[str], bool]) -> bool:

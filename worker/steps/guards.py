@@ -60,10 +60,7 @@ def of_present(attempt: Attempt) -> list[Mount]:
     if last is None:
         return there
     services = {one.service for one in attempt.before}
-    engine = attempt.engine
-    theirs = mounts.of_model(
-        last.model(), os.path.realpath, engine.volume, lambda name: engine.mounts(name) or ()
-    )
+    theirs = mounts.as_it_stands(last.model(), attempt.engine)
     gone = (one for one in theirs if one.service not in services and one.kind != "anonymous")
     return [*there, *(one for one in gone if _is_kept(attempt, one))]
 
@@ -138,6 +135,7 @@ def nothing_is_lost(
         for old, sentence in lost_mounts(before, after, services, images_known=declared is not None)
         if mounts.can_hold_data(old) and not covered.keeps(attempt, head, old.source)
     ]
+    lost += _hidden(attempt, new, after)
     left = sorted(set(map(attempt.redact, lost)) - attempt.approvals.of(revision))
     if left:
         attempt.note({"revision": revision, "privileges": left})  # what `approve` approves
@@ -147,6 +145,21 @@ def nothing_is_lost(
             remedy="Keep these mounts in the Compose file and push; or, if the app needs that data"
             f" no more (it stays on disk), run `sheetanchor approve {attempt.id}`.",
         )
+
+
+def _hidden(attempt: Attempt, new: Model, after: Sequence[Mount]) -> Iterator[str]:
+    """Yield a sentence for each part of the uploads with files that something new lies over."""
+    last = ownership.running_release(attempt.state)
+    model = last.model() if last else {}
+    before = mounts.as_it_stands(model, attempt.engine)
+    known = {over.place for over, _ in covered.over_uploads(attempt.app, model, before)}
+    for over, part in covered.over_uploads(attempt.app, new, after):
+        if over.place not in known and _holds_something(Path(part)):
+            yield f"service {over.service} has {part} at {over.target}, then {over.what} over it"
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
 
 
 def lost_mounts(

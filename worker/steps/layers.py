@@ -42,11 +42,7 @@ def judge(attempt: Attempt, containers: Iterable[Container], after: Iterable[Mou
 
 def judge_model(attempt: Attempt, containers: Iterable[Container], model: Model) -> None:
     """Judge with the checkout's own model: a person's `up` there replaces containers, too."""
-    engine = attempt.engine
-    there = mounts.of_model(
-        model, os.path.realpath, engine.volume, lambda name: engine.mounts(name) or ()
-    )
-    judge(attempt, containers, there)
+    judge(attempt, containers, mounts.as_it_stands(model, attempt.engine))
 
 
 def _found(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.adapters.containers import Container, Mounted, Volume
+from worker.adapters.engine import Engine
 
 Model = Mapping[str, Any]
 Look = Callable[[str], Volume | None]  # Docker's volume of that name
@@ -22,6 +23,7 @@ Real = Callable[[str], str]  # a path without symbolic links
 Lent = Callable[[str], Sequence[Mounted]]  # what a container of that name mounts
 
 NAMELESS = re.compile(r"[0-9a-f]{64}")  # the name that Docker gives an anonymous volume
+NAMES = {"anonymous": "an anonymous volume", "memory": "memory"}
 NOT_KEPT = ("/proc", "/sys", "/dev", "/run")  # the kernel's, or in memory: never data
 
 
@@ -31,7 +33,7 @@ class Mount:
 
     service: str
     target: str
-    kind: str  # bind, volume, anonymous
+    kind: str  # bind, volume, anonymous, memory
     source: str
     writable: bool
 
@@ -43,8 +45,8 @@ class Mount:
     @property
     def what(self) -> str:
         """What is mounted, in words."""
-        if self.kind == "anonymous":
-            return "an anonymous volume"
+        if self.kind in NAMES:
+            return NAMES[self.kind]
         return self.source if self.kind == "bind" else f"the volume {self.source}"
 
     def same_source(self, other: "Mount | None") -> bool:
@@ -92,6 +94,11 @@ def of_model(model: Model, real: Real, look: Look, lent: Lent) -> list[Mount]:
         for one in (*mine, *borrowed):  # its own stands before what it takes
             found.setdefault((name, one.target), one)
     return list(found.values())
+
+
+def as_it_stands(model: Model, engine: Engine) -> list[Mount]:
+    """Return what a model's services mount of the host as it is now."""
+    return of_model(model, os.path.realpath, engine.volume, lambda one: engine.mounts(one) or ())
 
 
 def lenders(model: Model, service: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -166,10 +173,34 @@ def of_images(declared: Mapping[str, Iterable[str]], model: Model) -> list[Mount
 
 
 def _taken(service: Model) -> set[str]:
-    """Return where a service mounts anything, memory too (`tmpfs: ["/run:size=64m"]`)."""
-    inside = [str(one).partition(":")[0] for one in service.get("tmpfs") or ()]
+    """Return where a service mounts anything, memory too."""
     volumes = [volume["target"] for volume in service.get("volumes") or ()]
-    return set(map(posixpath.normpath, [*inside, *volumes]))
+    return {*_in_memory(service), *map(posixpath.normpath, volumes)}
+
+
+def _in_memory(service: Model) -> set[str]:
+    """Return where a service mounts memory (`tmpfs: ["/run:size=64m"]`, or a long form)."""
+    short = [str(one).partition(":")[0] for one in service.get("tmpfs") or ()]
+    volumes = service.get("volumes") or ()
+    long = [volume["target"] for volume in volumes if volume["type"] == "tmpfs"]
+    return set(map(posixpath.normpath, [*short, *long]))
+
+
+def hiding(model: Model, there: Sequence[Mount]) -> Iterator[tuple[Mount, str]]:
+    """Yield each mount that lies over a part of a folder, with that part's path on the host.
+
+    What is in the part is out of the app's sight. Memory hides, too.
+    """
+    for name, service in (model.get("services") or {}).items():
+        own = [one for one in there if one.service == name]
+        memory = [
+            Mount(name, target, "memory", "", writable=True) for target in _in_memory(service)
+        ]
+        for one, over in ((one, over) for one in own for over in (*own, *memory)):
+            part = posixpath.join(one.source, posixpath.relpath(over.target, one.target))
+            inside = one.target != over.target and is_below(over.target, one.target)
+            if one.kind == "bind" and inside and part != over.source:
+                yield over, part
 
 
 def can_hold_data(mount: Mount) -> bool:

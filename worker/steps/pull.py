@@ -49,7 +49,8 @@ def run(attempt: Attempt) -> Facts:
     addresses.judge_model(attempt, model)
     drift.judge(attempt, revision, model, read, attempt.old_release())
     guards.nothing_is_lost(attempt, revision, model)
-    covered.judge(attempt, after, revision)
+    over = [one for one, _ in covered.over_uploads(attempt.app, model, after)]
+    covered.judge(attempt, [*after, *(one for one in over if one.kind == "memory")], revision)
     folder = attempt.state.releases / attempt.id
     folder.mkdir(exist_ok=True, mode=0o700)
     durable.write(folder / BUILD_MODEL, json.dumps(rendered).encode())
