@@ -4,6 +4,7 @@ Every write is acknowledged by the majority and its journal, or raises. Document
 as the bytes they were, past validators: old documents may not fit a newer one.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import Json, from_json
 from worker.adapters.mongo_listing import described, listed
 from worker.adapters.mongo_server import OURS, Collection
-from worker.errors import RestoreError
+from worker.errors import GuardError, RestoreError
 
 MAJORITY = {"w": "majority", "j": True, "wtimeout": 120_000}  # milliseconds
 
@@ -102,11 +103,18 @@ class Writer:
         with self._translated(f"look into {self.name}", RestoreError):
             return list(self._database.list_collection_names())
 
-    def is_empty(self) -> bool:
-        """Return whether the database has no collection and no view."""
-        with self._translated(f"look into {self.name}", RestoreError):
-            names = self._database.list_collection_names()
-        return all(name.startswith("system.") for name in names)
+    def free_bytes(self) -> int | None:
+        """Return what is free on the disk of mongod's dbPath, or None if it does not say.
+
+        It tells (since 3.6) of a database that exists, and not every user about `admin`.
+        """
+        for database in (self._database, self._database.client.admin):
+            with contextlib.suppress(GuardError):
+                with self._translated(f"measure {database.name}", RestoreError):
+                    found = database.command("dbStats")
+                if total := int(found.get("fsTotalSize", 0)):
+                    return total - int(found["fsUsedSize"])
+        return None
 
     def _run(self, command: SON[str, Any], doing: str) -> None:
         with self._translated(doing, RestoreError):

@@ -94,6 +94,7 @@ def _restore(
         for database, entries in manifest.databases.items():
             changes = [CollectionChange(database, name, "missing") for name in entries]
             load = Load(scratch.writers()[database], database, entries, changes, report)
+            load.refuse_full_disk()
             load.stage(tree)
             load.swap()
 
@@ -106,6 +107,7 @@ def _place(
         return
     place = Place(top, root, kept, report)
     try:
+        place.refuse_full_disk()
         place.stage(tree)
         place.swap()
     finally:

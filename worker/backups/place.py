@@ -35,16 +35,26 @@ class Place:
         top.mkdir(parents=True, exist_ok=True)
         self._live = Tree(top)
         self._live.remove(STAGING)  # of a run that was killed
-        self._changes: list[FileChange] = []
+        found = self._live.scan(STAGING).entries
+        self._changes = upload_changes(found, self._live, kept, root)
+        replaced = [kept[change.path] for change in self._changes if change.what in _REPLACED]
+        self._to_copy = [entry for entry in replaced if entry.type != "dir"]
         self._staged: dict[str, str] = {}
+
+    def refuse_full_disk(self) -> None:
+        """Raise RestoreError where what differs does not fit beside the live files."""
+        needed = sum(entry.size for entry in self._to_copy)
+        free = self._live.free_bytes()
+        if needed > free:
+            raise RestoreError(
+                f"{self._root} needs {size_text(needed)} beside the live files, and "
+                f"{size_text(free)} are free.",
+                remedy="Free some space; nothing live was touched.",
+            )
 
     def stage(self, backup: Tree) -> None:
         """Copy what differs beside the live files, and prove that it arrived whole."""
-        found = self._live.scan(STAGING).entries
-        self._changes = upload_changes(found, self._live, self._kept, self._root)
-        wanted = [self._kept[change.path] for change in self._changes if change.what in _REPLACED]
-        copied = [entry for entry in wanted if entry.type != "dir"]
-        self._refuse_full_disk(sum(entry.size for entry in copied))
+        copied = self._to_copy
         self._live.make_folder(STAGING)
         for number, entry in enumerate(copied):
             self._staged[entry.path] = f"{STAGING}/{number}"
@@ -116,15 +126,6 @@ class Place:
             if not same_metadata(entry, live) or live.mtime_ns != entry.mtime_ns:
                 self._live.set_metadata(inner, as_stat(entry))
             self._live.sync(inner)
-
-    def _refuse_full_disk(self, needed: int) -> None:
-        free = self._live.free_bytes()
-        if needed > free:
-            raise RestoreError(
-                f"{self._root} needs {size_text(needed)} beside the live files, and "
-                f"{size_text(free)} are free.",
-                remedy="Free some space; nothing live was touched.",
-            )
 
     def _inner(self, path: str) -> str:
         return path.removeprefix(f"uploads/{self._root}").lstrip("/")

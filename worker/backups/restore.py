@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo import Mongo
+from worker.adapters.mongo_server import OURS
 from worker.backups.catalogue import Backup
 from worker.backups.difference import PARTS, Difference, difference, kept_in
 from worker.backups.elsewhere import load_into
@@ -111,6 +112,13 @@ def _check_databases(mongo: Mongo | None, manifest: Manifest, to_database: str |
             f"The backup was made with MongoDB {there}, and {here} runs here. Nothing was touched.",
             remedy=f"Install MongoDB {there} or newer.",
         )
+    for database, entry in manifest.collections():
+        if entry.name.startswith(("system.", OURS, ".")) or {"$", "\0"} & {*entry.name}:
+            raise RestoreError(
+                f"The backup holds {database}.{entry.name!r}, which is no collection of an app's. "
+                "Nothing was touched.",
+                remedy="Use another backup; somebody edited this one.",
+            )
     unknown = sorted(manifest.databases.keys() - set(mongo.databases))
     if unknown and to_database is None:
         raise UsageError(
@@ -174,8 +182,11 @@ def _parts(
 
 
 def _staged(parts: list[Load | Place | Settings], backup: Tree) -> None:
+    for part in parts:
+        part.refuse_full_disk()
     try:
         for part in parts:
+            part.refuse_full_disk()  # again: they may be on one disk
             part.stage(backup)
     except BaseException:
         for part in parts:

@@ -24,8 +24,11 @@ class Settings:
         self._places = places
         self._contents: dict[str, bytes] = {}
 
+    def refuse_full_disk(self) -> None:
+        """Nothing is staged on disk."""
+
     def stage(self, backup: Tree) -> None:
-        """Read the files out of the backup."""
+        """Read the files out of the backup; make folders that are gone."""
         for entry in self._entries:
             with closing(backup.open(entry.path)) as descriptor:
                 content = b"".join(files.chunks(descriptor))
@@ -35,6 +38,7 @@ class Settings:
                     remedy="Use another backup; nothing live was touched.",
                 )
             self._contents[entry.path] = content
+            self._places[entry.path].parent.mkdir(parents=True, exist_ok=True)
 
     def swap(self) -> None:
         """Write them, with their owner and mode, through a link if the live one is a link."""

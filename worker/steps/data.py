@@ -14,7 +14,7 @@ from worker.backups.catalogue import Backup
 from worker.backups.source import Source
 from worker.clock import Clock
 from worker.config import App
-from worker.errors import BackupError, CommandError, GuardError
+from worker.errors import BackupError, CommandError, GuardError, RestoreError
 from worker.steps import lend
 from worker.steps.attempt import Attempt, Facts
 
@@ -67,11 +67,23 @@ def config_files(app: App) -> tuple[Path, ...]:
 
 
 def _lost(app: App, backup: Backup) -> list[Path]:
-    """Return the config files of a backup that the checkout has not: they come back, too."""
+    """Return the config files of a backup that the checkout has not: they come back, too.
+
+    Raises RestoreError for one that a link would lead out of the checkout: nobody named it
+    but the backup's own manifest.
+    """
     inside = [entry.path for entry in backup.manifest().files if entry.type == "file"]
     names = [Path(path).relative_to("config") for path in inside if path.startswith("config/")]
     kept = [name for name in names if name.parts[0] != "_elsewhere" and ".." not in name.parts]
-    return [app.checkout / name for name in kept if not (app.checkout / name).exists()]
+    lost = [app.checkout / name for name in kept if not (app.checkout / name).exists()]
+    for path in lost:
+        if not path.resolve().is_relative_to(app.checkout.resolve()):
+            raise RestoreError(
+                f"{path} of the backup {backup.id} would be written to {path.resolve()}, outside "
+                f"of {app.checkout}. Nothing was touched.",
+                remedy="Remove the link on the way to it, or restore with --only mongodb.",
+            )
+    return lost
 
 
 def back_up(
