@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from worker import elsewhere
 from worker.backups import catalogue
 from worker.cli import output, running, screen, text
 from worker.cli.commands import Command
@@ -77,18 +78,47 @@ def rollback(session: Session, app: str, to: str | None, data: str, *, yes: bool
 @click.argument("app")
 @click.argument("backup", required=False, metavar="[ID]")
 @click.option("--only", type=click.Choice(["mongodb", "uploads", "env"]), help="Only this.")
+@click.option("--to-database", metavar="NAME", help="Into another database; the app runs on.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
-def restore(session: Session, app: str, backup: str | None, only: str | None, *, yes: bool) -> int:
+def restore(
+    session: Session,
+    app: str,
+    backup: str | None,
+    only: str | None,
+    to_database: str | None,
+    *,
+    yes: bool,
+) -> int:
     """Put APP's data back from a backup: the newest verified, or the one named.
 
     The app is stopped meanwhile; what is there now is set aside in a safety
-    backup first.
+    backup first. With `--to-database` nothing live is touched: the backup's
+    database is loaded into that new one, for you to look into.
     """
+    if to_database is not None:
+        return _load_elsewhere(session, app, backup, only, to_database)
     found = catalogue.find(session.app(app).backup_dir, app, backup)
     what = f"This replaces {only or 'the data'} of {app} by backup {found.id} ({found.kind})."
     confirm(app, what, yes=yes)
     return carry_out(session, app, "restore", {"backup": found.id, "only": only}, {})
+
+
+def _load_elsewhere(
+    session: Session, app: str, backup: str | None, only: str | None, database: str
+) -> int:
+    if only not in (None, "mongodb"):
+        raise UsageError(
+            f"Only MongoDB can be loaded into another database, not {only}.",
+            remedy="Leave out --only.",
+        )
+    with screen.opened() as shown:
+        runner = Runner(session.config, session.app(app), None, shown)
+        done = elsewhere.load(runner, backup, database)
+    loaded = [change.name for change in done.difference.collections]
+    value = {"backup": done.backup, "to_database": database, "collections": loaded}
+    session.answer(value, [done.summary()])
+    return output.DONE
 
 
 def _there_is_such_a_release(app: App, state: State, to: str | None) -> None:

@@ -6,7 +6,7 @@ back in time. What of this the configuration alone shows is refused when it is r
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from worker.adapters import compose
@@ -14,8 +14,11 @@ from worker.adapters.containers import Container
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_address import Address
 from worker.config import App
-from worker.errors import CommandError, GuardError, UnavailableError
+from worker.errors import CommandError, GuardError, UnavailableError, UsageError
+from worker.state import State
 from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
+
+Say = Callable[[str], object]
 
 
 def foreign(containers: Iterable[Container], checkout: Path) -> Iterator[Container]:
@@ -62,31 +65,53 @@ def judge_database(attempt: Attempt) -> None:
     """
     uri, app = attempt.mongodb_uri, attempt.app
     mine = Address.of(uri, app.data.databases) if uri else None
-    for other in attempt.others if mine else ():
+    if mine is None:
+        return
+    for other, shared in _sharing(mine, attempt.mongo, attempt.others, attempt.state, attempt.say):
+        raise GuardError(
+            f"The database {', '.join(sorted(shared))} is named by apps.{app.name}.data.mongodb"
+            f" ({mine}) and by apps.{other.name}.data.mongodb as well: a restore of one would"
+            " take the other's data back.",
+            remedy="Give one of them a database of its own, or leave data.mongodb out of the"
+            " app that only reads it.",
+        )
+
+
+def judge_name(
+    uri: str, database: str, mongo: Mongo, *, others: Iterable[App], state: State, say: Say
+) -> None:
+    """Refuse to load a backup into a database that another app's `data.mongodb` names."""
+    place = Address.of(uri, (database,))
+    for other, _ in _sharing(place, mongo, others, state, say) if place else ():
+        raise UsageError(
+            f"The database {database} is the one of {other.name} (apps.{other.name}.data.mongodb).",
+            remedy="Name one that no app uses.",
+        )
+
+
+def _sharing(
+    mine: Address, mongo: Mongo | None, others: Iterable[App], state: State, say: Say
+) -> Iterator[tuple[App, frozenset[str]]]:
+    """Yield the other apps that name one of these databases, and which."""
+    for other in others:
         try:
-            theirs = mongodb_uri(other, attempt.state.scratch)
-            shared = _shared(attempt, mine, other, theirs) if mine and theirs else None
+            theirs = mongodb_uri(other, state.scratch)
+            shared = _shared(mongo, mine, other, theirs) if theirs else None
         except (GuardError, CommandError, UnavailableError) as error:
-            attempt.say(f"not compared with the databases of {other.name}: {error.message}")
+            say(f"not compared with the databases of {other.name}: {error.message}")
             continue
         if shared:
-            raise GuardError(
-                f"The database {', '.join(sorted(shared))} is named by apps.{app.name}.data.mongodb"
-                f" ({mine}) and by apps.{other.name}.data.mongodb as well: a restore of one would"
-                " take the other's data back.",
-                remedy="Give one of them a database of its own, or leave data.mongodb out of the"
-                " app that only reads it.",
-            )
+            yield other, shared
 
 
-def _shared(attempt: Attempt, mine: Address, other: App, uri: str) -> frozenset[str]:
+def _shared(mongo: Mongo | None, mine: Address, other: App, uri: str) -> frozenset[str]:
     """Return the databases that are the same ones; servers are asked who they are."""
     theirs = Address.of(uri, other.data.databases)
     names = mine.databases & theirs.databases if theirs else frozenset[str]()
     if not theirs or not names or mine.servers & theirs.servers:
         return names
     there = mongo_at(other, uri)
-    return names if _one_server(attempt.mongo, there) else frozenset()
+    return names if _one_server(mongo, there) else frozenset()
 
 
 def _one_server(one: Mongo | None, other: Mongo | None) -> bool:
