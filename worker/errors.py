@@ -15,6 +15,7 @@
     . GuardError           the deployment would cost data or control; refused
     . HealthError          the release did not become, or stay, healthy
     . BackupError          a backup could not be made, or is not what it says
+      - MomentError        the databases could not be read as of one moment
     . RestoreError         data could not be put back; the live data is untouched
   - SkippedError           there is nothing to deploy; not a failure
   - CancelledError         a person stopped the deployment
@@ -102,6 +103,10 @@ class HealthError(StepError):
 
 class BackupError(StepError):
     """A backup could not be made, or is not what its manifest says."""
+
+
+class MomentError(BackupError):
+    """The databases could not be read as they were at one moment; they can be read again."""
 
 
 class RestoreError(StepError):

@@ -10,6 +10,7 @@ configured. Callers wait and try again; nothing here does.
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,11 +18,12 @@ from bson.son import SON
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from worker.adapters import mongo_guards, mongo_operations
+from worker.adapters import mongo_guards, mongo_operations, mongo_snapshot
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import ORDERED
-from worker.adapters.mongo_listing import described, listed
+from worker.adapters.mongo_listing import described, listed, uuid_now
 from worker.adapters.mongo_server import (
+    BUCKETS,
     OURS,
     Collection,
     Operation,
@@ -30,6 +32,7 @@ from worker.adapters.mongo_server import (
     reading_of,
     server_of,
 )
+from worker.adapters.mongo_snapshot import BATCH, Snapshot
 from worker.adapters.mongo_uri import database_of, host_uri, secrets_of, user_of
 from worker.adapters.mongo_writer import Writer
 from worker.errors import GuardError
@@ -38,7 +41,6 @@ APP_NAME = "sheetanchor"
 FOUND_WITHIN = 5_000  # milliseconds, a server that takes the connection
 ANSWERS_WITHIN = 120_000  # milliseconds, of a read
 BUILDS_WITHIN = 3_600_000  # milliseconds, of an index build of a big collection
-BATCH = 5_000  # documents; measured best
 NOT_OUR_DATA = ("system.views", "system.profile", "system.js")  # and buckets: see `collections`
 
 Client = MongoClient[SON[str, Any]]
@@ -115,8 +117,7 @@ class Mongo:
             found = [
                 described(opened, each)
                 for each in listed(opened)
-                if each["name"] not in NOT_OUR_DATA
-                and not each["name"].startswith((OURS, "system.buckets."))
+                if each["name"] not in NOT_OUR_DATA and not each["name"].startswith((OURS, BUCKETS))
             ]
         return sorted(found, key=lambda collection: collection.name)
 
@@ -131,17 +132,28 @@ class Mongo:
         process = self.server().process
         with self.translated(f"count what was written to {collection.database}"):
             opened = self._database(collection.database)
-            stats = opened.command("collStats", collection.name)
+            stats = opened.command("collStats", collection.stored)
             # The name may stand for another collection by now: ask after counting.
-            found = list(listed(opened, collection.name))
-        uuid = found[0].get("info", {}).get("uuid") if found else None
-        return reading_of(stats, bytes(uuid).hex() if uuid is not None else "", process)
+            return reading_of(stats, uuid_now(opened, collection.stored), process)
+
+    def is_there(self, collection: Collection) -> bool:
+        """Return whether the collection still is the one of its name."""
+        with self.translated(f"look for {collection.database}.{collection.name}"):
+            opened = self._database(collection.database)
+            return uuid_now(opened, collection.stored) == collection.uuid
 
     def raw_batches(self, collection: Collection) -> Iterator[bytes]:
         """Yield the collection's documents as BSON, many back to back, in stored order."""
         with self.translated(f"read {collection.database}.{collection.name}"):
-            found = self._database(collection.database)[collection.name]
+            found = self._database(collection.database)[collection.stored]
             yield from found.find_raw_batches({}, batch_size=BATCH)
+
+    def snapshot(self, one: Collection) -> AbstractContextManager[Snapshot]:
+        """Return what reads all collections at one cluster time, which a read of `one` fixes.
+
+        Not capped ones: MongoDB refuses (code 246). Raises MomentError.
+        """
+        return mongo_snapshot.opened(self._client, self.translated, one)
 
     def size(self) -> int:
         """Return the bytes of all documents, uncompressed: the most that a backup takes."""

@@ -11,10 +11,18 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from worker.errors import BackupError, GuardError, RestoreError, SheetanchorError, UnavailableError
+from worker.errors import (
+    BackupError,
+    GuardError,
+    MomentError,
+    RestoreError,
+    SheetanchorError,
+    UnavailableError,
+)
 
 UNAUTHORIZED = 13
 AUTHENTICATION_FAILED = 18
+LOST_ITS_TIME = (239, 246)  # SnapshotTooOld, SnapshotUnavailable
 REFUSED = "Authentication failed"  # mongod's words; pymongo keeps only them from the second try on
 LONGEST = 300  # characters of a driver's message
 
@@ -59,4 +67,10 @@ class Translator:
             return UnavailableError(message, remedy="See that mongod runs, then try again.")
         if isinstance(error, ConfigurationError):
             return GuardError(message, remedy="Check the options of the URI in data.mongodb.")
+        if code in LOST_ITS_TIME:
+            return MomentError(
+                message,
+                remedy="Try again; for a dump of more than five minutes, raise mongod's "
+                "minSnapshotHistoryWindowInSeconds first.",
+            )
         return wrong(message, remedy="Look into mongod's log for the cause, then try again.")

@@ -11,7 +11,7 @@ from bson.son import SON
 from pymongo.database import Database
 
 from worker.adapters.mongo_format import ORDERED
-from worker.adapters.mongo_server import Collection, collection_of
+from worker.adapters.mongo_server import BUCKETS, Collection, collection_of, uuid_of
 
 
 def listed(database: Database[SON[str, Any]], name: str | None = None) -> Iterator[Any]:
@@ -28,6 +28,13 @@ def listed(database: Database[SON[str, Any]], name: str | None = None) -> Iterat
 
 def described(database: Database[SON[str, Any]], found: Mapping[str, Any]) -> Collection:
     """Return a listed collection together with its indexes."""
-    plain = found.get("type", "collection") == "collection"
-    indexes = list(database[found["name"]].list_indexes()) if plain else []
-    return collection_of(database.name, found, indexes)
+    name, kind = found["name"], found.get("type", "collection")
+    indexes = [] if kind == "view" else list(database[name].list_indexes())
+    uuid = uuid_now(database, f"{BUCKETS}{name}") if kind == "timeseries" else uuid_of(found)
+    return collection_of(database.name, found, indexes, uuid)
+
+
+def uuid_now(database: Database[SON[str, Any]], name: str) -> str:
+    """Return the UUID of what has a name now; empty when nothing has, and for a view."""
+    found = next(listed(database, name), None)
+    return uuid_of(found) if found else ""

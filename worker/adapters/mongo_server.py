@@ -7,6 +7,8 @@ from typing import Any
 from worker.adapters.mongo_format import Json, to_json
 
 OURS = "_sheetanchor_"  # begins the name of every collection that we make for a while
+BUCKETS = "system.buckets."  # begins the name of what holds a time series' documents
+SNAPSHOTS_SINCE = 13  # the wire version of MongoDB 5.0
 _WRITES = ("insert", "update", "modify", "remove", "truncate")
 _READS = ("next calls", "prev calls", "search calls", "search near calls", "reset calls")
 
@@ -19,6 +21,7 @@ class Server:
     process: str
     replica_set: str | None
     sharded: bool
+    snapshots: bool = False  # whether it reads many collections at one cluster time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,17 @@ class Collection:
     type: str  # collection, view, timeseries
     options: Json
     indexes: list[Json]
-    uuid: str  # hex; empty for a view
+    uuid: str  # hex; empty for a view; a time series has that of its buckets
+
+    @property
+    def namespace(self) -> str:
+        """Its database and its name; no database has a dot in its own."""
+        return f"{self.database}.{self.name}"
+
+    @property
+    def stored(self) -> str:
+        """The name of what holds the documents: a time series keeps them in buckets."""
+        return f"{BUCKETS}{self.name}" if self.type == "timeseries" else self.name
 
     @property
     def ttl(self) -> bool:
@@ -91,19 +104,27 @@ def server_of(hello: Mapping[str, Any], version: str) -> Server:
         process=process if topology.get("processId") else "",
         replica_set=hello.get("setName"),
         sharded=hello.get("msg") == "isdbgrid",
+        snapshots="setName" in hello and hello.get("maxWireVersion", 0) >= SNAPSHOTS_SINCE,
     )
 
 
-def collection_of(database: str, listed: Mapping[str, Any], indexes: list[Any]) -> Collection:
-    """Return the collection that `listCollections` and `listIndexes` describe."""
+def uuid_of(listed: Mapping[str, Any]) -> str:
+    """Return a listed collection's UUID in hex; empty for a view and a time series."""
     uuid = listed.get("info", {}).get("uuid")
+    return bytes(uuid).hex() if uuid is not None else ""
+
+
+def collection_of(
+    database: str, listed: Mapping[str, Any], indexes: list[Any], uuid: str
+) -> Collection:
+    """Return the collection that `listCollections` and `listIndexes` describe."""
     return Collection(
         database=database,
         name=listed["name"],
         type=listed.get("type", "collection"),
         options=to_json(listed.get("options", {})),
         indexes=[{k: v for k, v in to_json(index).items() if k != "ns"} for index in indexes],
-        uuid=bytes(uuid).hex() if uuid is not None else "",
+        uuid=uuid,
     )
 
 

@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from worker.adapters.mongo import Mongo
-from worker.adapters.mongo_server import Reading
+from worker.backups.dump import Dumped
 from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
 from worker.backups.source import Source
 from worker.clock import rfc3339
@@ -33,13 +33,14 @@ def describe(
     *,
     name: str,
     begun: datetime,
-    databases: dict[str, dict[str, CollectionEntry]],
+    dumped: Dumped,
     kept: list[FileEntry],
-    why_not: str,
+    moved: Sequence[str],
     warnings: list[str],
 ) -> Manifest:
-    """Return the manifest; `why_not` says why it is not of one moment, or nothing."""
+    """Return the manifest. `moved`: files that the moment of the databases does not fit."""
     source = order.source
+    databases = dumped.by_database(source.mongo.databases if source.mongo else ())
     return Manifest(
         format=FORMAT,
         app=source.app.name,
@@ -52,8 +53,9 @@ def describe(
         created_at=rfc3339(begun),
         finished_at=rfc3339(source.clock.now()),
         verified_at=None,
-        one_moment=not why_not,
-        one_moment_why=why_not or "nothing was written while it was made",
+        one_moment=dumped.one_moment and not moved,
+        one_moment_why=_why(dumped, moved),
+        cluster_time=dumped.cluster_time,
         made_with=_made_with(),
         server=_server(source.mongo),
         databases=databases,
@@ -64,19 +66,10 @@ def describe(
     )
 
 
-def with_reads(
-    databases: Mapping[str, Mapping[str, CollectionEntry]], closing: Mapping[str, Reading]
-) -> dict[str, dict[str, CollectionEntry]]:
-    """Return the entries with the reads of the last look, our own reading among them."""
-    return {
-        database: {
-            name: replace(entry, reads=closing[f"{database}.{name}"].reads)
-            if f"{database}.{name}" in closing
-            else entry
-            for name, entry in entries.items()
-        }
-        for database, entries in databases.items()
-    }
+def _why(dumped: Dumped, moved: Sequence[str]) -> str:
+    if not moved:
+        return dumped.why
+    return f"{len(moved)} uploaded files changed or vanished while it was made; {dumped.why}"
 
 
 def _bytes(

@@ -1,107 +1,131 @@
-"""Writes the databases into a backup, and links what is provably as it was.
+"""Writes collections into a backup, each whole, and links what is provably as it was.
 
-The danger is a live app: collections come and go while they are read, and a dropped one
-reads as empty. So the list is taken again until it is what was written, by UUID.
+When each is read, and whether all of them together are of one moment, is for
+`moments` to say.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isal import isal_zlib
-
-from worker.adapters.files import closing, sha256, write_all
+from worker.adapters.files import closing
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo import Mongo
-from worker.adapters.mongo_format import file_stem, metadata
 from worker.adapters.mongo_server import Collection, Reading
 from worker.backups import proof, stream
+from worker.backups.entries import entry_of, write_metadata
 from worker.backups.links import Links
 from worker.backups.manifest import CollectionEntry
 from worker.backups.progress import Progress
 from worker.backups.text import size_text
 from worker.clock import Clock, rfc3339
-from worker.errors import BackupError
 
-ROUNDS = 5
+Read = Callable[[Collection], Iterable[bytes]]
+Entries = dict[str, CollectionEntry]  # by `database.collection`
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A collection's counters before its documents are read; `settled`: nothing under way then."""
+
+    reading: Reading
+    moment: proof.Moment
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dumped:
+    """All collections and views; `why` says how they are of one moment, or why they are not."""
+
+    entries: Entries
+    one_moment: bool
+    why: str
+    cluster_time: str | None = None
+
+    def by_database(self, databases: Iterable[str]) -> dict[str, dict[str, CollectionEntry]]:
+        """Return the entries as the manifest holds them."""
+        found: dict[str, dict[str, CollectionEntry]] = {database: {} for database in databases}
+        for namespace, entry in self.entries.items():
+            found[namespace.partition(".")[0]][entry.name] = entry
+        return found
 
 
 class Dump:
-    """Writes all databases of an app into a backup's folder."""
+    """Writes collections into a backup's folder, one at a time."""
 
     def __init__(
         self, mongo: Mongo, folder: Path, links: Links, clock: Clock, report: Callable[[str], None]
     ) -> None:
-        self._mongo = mongo
+        self.mongo = mongo
+        self.report = report
         self._folder = folder
         self._links = links
         self._clock = clock
-        self._report = report
         self._progress = Progress(report, clock)
         self._settling = proof.Settling(mongo, clock)
 
-    def run(self) -> dict[str, dict[str, CollectionEntry]]:
-        """Return what was written, by database and name. Raises BackupError."""
-        return {database: self._database(database) for database in self._mongo.databases}
+    def before(self, collections: Iterable[Collection]) -> dict[str, Before]:
+        """Return the counters of collections, once the writes under way have ended."""
+        read = [(one.namespace, self.mongo.reading(one), self.now()) for one in collections]
+        settled = self._settling.wait()  # after the readings, before the data
+        return {name: Before(reading, moment, settled) for name, reading, moment in read}
 
-    def _database(self, database: str) -> dict[str, CollectionEntry]:
-        written: dict[str, CollectionEntry] = {}
-        with Tree(self._folder) as tree:
-            tree.make_folder("mongodb")
-            tree.make_folder(f"mongodb/{database}")
-            for _ in range(ROUNDS):
-                listed = {each.name: each for each in self._mongo.collections(database)}
-                for name in [name for name in written if not _is(written[name], listed.get(name))]:
-                    self._remove(tree, written.pop(name))
-                missing = [each for name, each in listed.items() if name not in written]
-                if not missing:
-                    return {name: written[name] for name in listed}
-                written |= self._write(tree, missing)
-        raise BackupError(
-            f"Collections of {database} kept being made, changed and dropped while it was read.",
-            remedy="Try again when the app does that less, or with the app stopped.",
-        )
+    def now(self) -> proof.Moment:
+        """Return this moment."""
+        return proof.now(self._clock)
 
-    def _write(self, tree: Tree, collections: list[Collection]) -> dict[str, CollectionEntry]:
-        written = {}
-        for collection in collections:
-            try:
-                written[collection.name] = self._collection(tree, collection)
-            except BackupError:
-                if self._is_there(collection):
-                    raise
-                # It was dropped while it was read: the next round sees what is there now.
-                self._remove(tree, _entry(collection))
-        return written
+    def collections(self) -> list[Collection]:
+        """Return all collections and views of all databases."""
+        databases = self.mongo.databases
+        return [one for database in databases for one in self.mongo.collections(database)]
 
-    def _collection(self, tree: Tree, collection: Collection) -> CollectionEntry:
-        entry = _write_metadata(tree, _entry(collection))
-        if collection.type == "view":
-            return entry
-        moment = proof.now(self._clock)
-        reading = self._mongo.reading(collection)
-        settled = self._settling.wait()  # after the reading, before the data
-        entry = _counted(entry, reading, moment, settled=settled)
+    def begin(self, tree: Tree) -> None:
+        """Make a folder for each database; what an earlier try wrote there goes."""
+        tree.remove("mongodb")
+        self._links.made -= {path for path in self._links.made if path.startswith("mongodb/")}
+        for path in ("mongodb", *(f"mongodb/{database}" for database in self.mongo.databases)):
+            tree.make_folder(path)
+
+    def view(self, tree: Tree, collection: Collection) -> CollectionEntry:
+        """Write what a view is."""
+        return write_metadata(tree, entry_of(collection))
+
+    def write(
+        self, tree: Tree, collection: Collection, before: Before, read: Read
+    ) -> CollectionEntry:
+        """Write a collection's metadata and documents, or link to what provably holds them."""
+        entry = write_metadata(tree, _counted(entry_of(collection), before))
         previous = self._previous(collection)
-        if previous and proof.unchanged(previous, collection, reading, moment):
-            linked = self._linked(entry, previous)
-            if linked:
-                return replace(linked, settled=True)  # equal counters: nothing was under way
-        written = self._read(tree, collection, entry)
+        if previous:
+            moment, now = self.now(), self.mongo.reading(collection)
+            if proof.unchanged(previous, collection, now, moment):
+                linked = self._linked(_counted(entry, Before(now, moment, settled=True)), previous)
+                if linked:  # equal counters: nothing was under way
+                    return linked
+        written = self._read(tree, collection, entry, read)
         if previous and previous.sha256 == written.sha256:
-            return self._linked(written, previous) or self._read(tree, collection, entry)
+            return self._linked(written, previous) or self._read(tree, collection, entry, read)
         return written
 
-    def _read(self, tree: Tree, collection: Collection, entry: CollectionEntry) -> CollectionEntry:
+    def remove(self, tree: Tree, entry: CollectionEntry) -> None:
+        """Remove what was written of a collection."""
+        for path in filter(None, (entry.file, entry.metadata_file)):
+            tree.remove(path)
+            self._links.made.discard(path)
+
+    def _read(
+        self, tree: Tree, collection: Collection, entry: CollectionEntry, read: Read
+    ) -> CollectionEntry:
         tree.remove(entry.file)
-        name = f"{collection.database}.{collection.name}"
+        self._links.made.discard(entry.file)
 
         def tick(size: int) -> None:
-            self._progress.tick(lambda: f"{name}: {size_text(size)} so far")
+            self._progress.tick(lambda: f"{collection.namespace}: {size_text(size)} so far")
 
         with closing(tree.create(entry.file)) as descriptor:
-            written = stream.write(self._mongo.raw_batches(collection), descriptor, tick)
-        self._report(f"{name}: {written.documents:,} documents, {size_text(written.bytes)}")
+            written = stream.write(read(collection), descriptor, tick)
+        size = size_text(written.bytes)
+        self.report(f"{collection.namespace}: {written.documents:,} documents, {size}")
         return replace(
             entry,
             documents=written.documents,
@@ -128,72 +152,27 @@ class Dump:
             return None
         entries = self._links.manifest.databases.get(collection.database, {})
         found = entries.get(collection.name)
-        return found if found and found.type == "collection" else None
-
-    def _is_there(self, collection: Collection) -> bool:
-        listed = self._mongo.collections(collection.database)
-        return any(each.uuid == collection.uuid for each in listed)
-
-    def _remove(self, tree: Tree, entry: CollectionEntry) -> None:
-        for path in filter(None, (entry.file, entry.metadata_file)):
-            tree.remove(path)
-            self._links.made.discard(path)
+        return found if found and found.type == collection.type else None
 
 
-def _is(entry: CollectionEntry, collection: Collection | None) -> bool:
-    return (
-        collection is not None
-        and (entry.type, entry.uuid) == (collection.type, collection.uuid)
-        and proof.same(entry.options, collection.options)
-        and proof.same_indexes(entry.indexes, collection.indexes)
-    )
+def with_reads(entries: Entries, closing: Mapping[str, Reading]) -> Entries:
+    """Return the entries with the reads of the last look, our own reading among them."""
+    return {
+        name: replace(entry, reads=max(entry.reads, closing[name].reads))
+        if name in closing
+        else entry
+        for name, entry in entries.items()
+    }
 
 
-def entry_files(database: str, entry: CollectionEntry) -> list[str]:
-    """Return where an entry's metadata, and its documents, must be in a backup."""
-    stem = f"mongodb/{database}/{file_stem(entry.name)}"
-    return [f"{stem}.metadata.json.gz", *([] if entry.type == "view" else [f"{stem}.bson.gz"])]
-
-
-def _entry(collection: Collection) -> CollectionEntry:
-    stem = f"mongodb/{collection.database}/{file_stem(collection.name)}"
-    return CollectionEntry(
-        name=collection.name,
-        type=collection.type,
-        options=collection.options,
-        indexes=collection.indexes,
-        uuid=collection.uuid,
-        ttl=collection.ttl,
-        capped=collection.capped,
-        metadata_file=f"{stem}.metadata.json.gz",
-        file="" if collection.type == "view" else f"{stem}.bson.gz",
-    )
-
-
-def metadata_of(entry: CollectionEntry) -> bytes:
-    """Return what an entry's metadata.json holds."""
-    return metadata(entry.name, entry.type, entry.options, entry.indexes, entry.uuid)
-
-
-def _write_metadata(tree: Tree, entry: CollectionEntry) -> CollectionEntry:
-    compressor = isal_zlib.compressobj(level=1, wbits=stream.GZIP)
-    packed = compressor.compress(metadata_of(entry)) + compressor.flush()
-    tree.remove(entry.metadata_file)
-    with closing(tree.create(entry.metadata_file)) as descriptor:
-        digest, size = sha256([packed], write_all(descriptor))
-    return replace(entry, metadata_sha256=digest, metadata_size=size)
-
-
-def _counted(
-    entry: CollectionEntry, reading: Reading, moment: proof.Moment, *, settled: bool
-) -> CollectionEntry:
+def _counted(entry: CollectionEntry, before: Before) -> CollectionEntry:
     return replace(
         entry,
-        counters=dict(reading.writes),
-        count=reading.documents,
-        reads=reading.reads,
-        process=reading.process,
-        settled=settled,
-        read_at=rfc3339(moment.wall),
-        read_monotonic=moment.monotonic,
+        counters=dict(before.reading.writes),
+        count=before.reading.documents,
+        reads=before.reading.reads,
+        process=before.reading.process,
+        settled=before.settled,
+        read_at=rfc3339(before.moment.wall),
+        read_monotonic=before.moment.monotonic,
     )

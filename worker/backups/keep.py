@@ -5,6 +5,7 @@ are copied. A file is read again until it held still; what did not is said in th
 warnings, and the backup is then not of one moment.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,13 +30,24 @@ class Keep:
         self, source: Source, folder: Path, links: Links, report: Callable[[str], None]
     ) -> None:
         self.warnings: list[str] = []
-        self.moved: list[str] = []  # changed while they were copied
+        self.moved: list[str] = []  # changed or vanished since the first look
         self._source = source
         self._folder = folder
         self._links = links
         self._report = report
         self._progress = Progress(report, source.clock)
         self._before = links.manifest.files_by_path() if links.manifest else {}
+        self._first: dict[str, dict[str, Stat]] = {}  # by uploads folder
+
+    def look(self) -> None:
+        """Note what there is before the databases are read.
+
+        Of what is there then, nothing may change or vanish until all is copied: only so
+        the files fit the databases' moment. A file that comes later harms nobody.
+        """
+        for root in self._source.app.data.uploads:
+            with contextlib.suppress(OSError), Tree(self._source.app.checkout / root) as live:
+                self._first[root] = live.scan(STAGING).entries
 
     def run(self) -> list[FileEntry]:
         """Return what was copied: folders before what is in them."""
@@ -127,12 +139,20 @@ class Keep:
             for path, entry in entries.items()
             if path in now and entry.type != "dir" and not _looks_same(entry, now[path])
         ]
-        self.moved += [*vanished, *missed, *changed]
+        self.moved += sorted({*vanished, *changed, *self._moved(root, last)} - {*self.moved})
         if vanished or missed or changed:
             self.warnings.append(
                 f"{root} was being written to: {len(vanished)} files vanished, {len(missed)} "
                 f"appeared and {len(changed)} changed while it was copied."
             )
+
+    def _moved(self, root: str, last: Scan) -> list[str]:
+        """Return what changed or vanished since the first look."""
+        return [
+            f"uploads/{root}/{path}"
+            for path, seen in self._first.get(root, {}).items()
+            if seen.type != "dir" and not _is_still(seen, last.entries.get(path))
+        ]
 
 
 def is_same_file(entry: FileEntry | None, seen: Stat) -> bool:
@@ -157,6 +177,14 @@ def as_stat(entry: FileEntry) -> Stat:
         ctime_ns=entry.ctime_ns,
         inode=entry.inode,
         target=entry.target,
+    )
+
+
+def _is_still(seen: Stat, now: Stat | None) -> bool:
+    return now is not None and (seen.type, seen.target, seen.identity) == (
+        now.type,
+        now.target,
+        now.identity,
     )
 
 

@@ -18,7 +18,7 @@ from worker.adapters.mongo_server import OURS, expires
 from worker.adapters.mongo_writer import Writer
 from worker.backups import proof, stream
 from worker.backups.difference import CollectionChange
-from worker.backups.dump import entry_files
+from worker.backups.entries import entry_files
 from worker.backups.manifest import CollectionEntry, Json
 from worker.backups.text import size_text
 from worker.errors import RestoreError

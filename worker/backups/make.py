@@ -14,10 +14,10 @@ from pathlib import Path
 from worker.adapters import files
 from worker.adapters.files_tree import Tree
 from worker.backups import manifest as manifests
-from worker.backups import proof
+from worker.backups import moments
 from worker.backups.catalogue import DELETING, PARTIAL, Backup, remove
-from worker.backups.describe import KINDS, Order, describe, with_reads
-from worker.backups.dump import Dump
+from worker.backups.describe import KINDS, Order, describe
+from worker.backups.dump import Dump, Dumped
 from worker.backups.keep import Keep
 from worker.backups.links import Links
 from worker.backups.manifest import Manifest
@@ -27,6 +27,8 @@ from worker.backups.text import render, size_text
 from worker.backups.verify import Fault, check, text_is_as_written
 from worker.clock import rfc3339
 from worker.errors import BackupError, UsageError
+
+_NO_DATABASE = Dumped(entries={}, one_moment=True, why="no file changed while it was made")
 
 log = logging.getLogger(__name__)
 
@@ -125,19 +127,21 @@ def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]
     """Write everything but the last word; return the manifest, written as well."""
     source, mongo, clock = order.source, order.source.mongo, order.source.clock
     begun = clock.now()
-    opening = proof.readings(mongo) if mongo else {}
-    settled = proof.Settling(mongo, clock).wait() if mongo else True
-    databases = Dump(mongo, partial, links, clock, order.report).run() if mongo else {}
     keep = Keep(source, partial, links, order.report)
+    keep.look()
+    dumped = _NO_DATABASE
+    if mongo:
+        with Tree(partial) as tree:
+            dumped = moments.dump_all(Dump(mongo, partial, links, clock, order.report), tree)
+    # The files after the databases: an app writes the file first, then the document.
     kept = keep.run()
-    closing = proof.readings(mongo) if mongo else {}
     manifest = describe(
         order,
         name=partial.name.removeprefix(PARTIAL),
         begun=begun,
-        databases=with_reads(databases, closing),
+        dumped=dumped,
         kept=kept,
-        why_not=proof.why_not_one_moment(opening, closing, keep.moved, settled=settled),
+        moved=keep.moved,
         warnings=[*_replaced(damaged), *keep.warnings],
     )
     return _write(partial, manifest)

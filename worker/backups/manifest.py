@@ -37,7 +37,7 @@ class CollectionEntry:
     """
 
     name: str
-    type: str  # collection, view
+    type: str  # collection, view, timeseries
     options: Json
     indexes: list[Json]
     uuid: str
@@ -108,6 +108,7 @@ class Manifest:
     warnings: list[str]
     bytes: int
     text_sha256: str = ""
+    cluster_time: str | None = None  # of all collections but capped ones; of a replica set
 
     def collections(self) -> list[tuple[str, CollectionEntry]]:
         """Return all collections and views, each with its database."""

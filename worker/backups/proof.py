@@ -16,7 +16,7 @@ them. All of this has to hold:
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,6 @@ from worker.clock import Clock, parse
 TRUSTED_FOR = 540  # seconds; see rule 4
 SETTLES_WITHIN = 2.0  # seconds that writes under way get to end before a collection is read
 LOOKS_EVERY = 0.02  # seconds
-NAMED = 5  # collections in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def unchanged(
 ) -> bool:
     """Return whether the collection is provably what the entry's file holds."""
     return (
-        entry.type == collection.type == "collection"
+        entry.type == collection.type != "view"
         and not (entry.ttl or collection.ttl)
         and entry.uuid == collection.uuid == reading.uuid != ""
         and same(entry.options, collection.options)
@@ -70,13 +69,16 @@ def same_indexes(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, 
     return sorted(map(json.dumps, one)) == sorted(map(json.dumps, other))
 
 
-def readings(mongo: Mongo) -> dict[str, Reading]:
-    """Return the counters of every collection but TTL ones, by `database.collection`."""
+def readings(mongo: Mongo, *, expiring: bool = False) -> dict[str, Reading]:
+    """Return the counters of every collection, by `database.collection`.
+
+    Of expiring (TTL) ones, to which the server itself writes, only if they are asked for.
+    """
     return {
         f"{database}.{collection.name}": mongo.reading(collection)
         for database in mongo.databases
         for collection in mongo.collections(database)
-        if collection.type == "collection" and not collection.ttl
+        if collection.type != "view" and (expiring or not collection.ttl)
     }
 
 
@@ -92,27 +94,17 @@ def fence_writers(before: Mapping[str, Reading], after: Mapping[str, Reading]) -
     )
 
 
-def why_not_one_moment(
-    opening: Mapping[str, Reading],
-    closing: Mapping[str, Reading],
-    moved_files: Sequence[str],
-    *,
-    settled: bool,
-) -> str:
-    """Return why the backup is not of one moment, or nothing when it is.
+def stood_still(entry: CollectionEntry, reading: Reading) -> bool:
+    """Return whether nothing was written since the counters of an entry were read.
 
-    Expiring (TTL) collections are not looked at: the server itself writes to them.
+    For a look soon after: rule 4 is the caller's to see to.
     """
-    moved = fence_writers(opening, closing)
-    if moved:
-        return f"written to while it was made: {', '.join(moved[:NAMED])}"
-    if not settled:
-        return "writes were under way when it began"
-    if not all(reading.writes for reading in closing.values()):
-        return "the server does not count writes, so nobody knows"
-    if moved_files:
-        return f"{len(moved_files)} uploaded files changed while it was made"
-    return ""
+    return entry.uuid == reading.uuid != "" and _same_counters(entry, reading)
+
+
+def fresh(since: float, moment: Moment) -> bool:
+    """Return whether counters that were in use until then, by the monotonic clock, still count."""
+    return moment.monotonic - since < TRUSTED_FOR
 
 
 class Settling:

@@ -1,8 +1,11 @@
 """`manifest.txt`: a backup in words, for the person who opens the folder."""
 
+from collections.abc import Sequence
+
 from worker.backups.manifest import CollectionEntry, Manifest
 
 UNIT = 1024
+NAMED = 5  # in a sentence
 
 
 def render(manifest: Manifest) -> str:
@@ -21,6 +24,12 @@ def size_text(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Return names as part of a sentence, the first few of them."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
 def _head(manifest: Manifest) -> list[str]:
     moment = "yes" if manifest.one_moment else "NO"
     rows = {
@@ -34,13 +43,18 @@ def _head(manifest: Manifest) -> list[str]:
         "Ended": manifest.finished_at,
         "Verified": manifest.verified_at or "NOT YET",
         "One moment": f"{moment}: {manifest.one_moment_why}",
+        "At": f"cluster time {manifest.cluster_time}" if manifest.cluster_time else "",
         "Size": f"{size_text(manifest.bytes)} before compression",
         "Server": ", ".join(f"{k} {v}" for k, v in manifest.server.items()) or "no MongoDB",
         "Made with": ", ".join(f"{k} {v}" for k, v in manifest.made_with.items()),
     }
     images = [f"Image:      {name} {image}" for name, image in manifest.images.items()]
     warnings = [f"Warning:    {_plain(warning)}" for warning in manifest.warnings]
-    return [*(f"{key + ':':<12}{_plain(value)}" for key, value in rows.items()), *images, *warnings]
+    return [
+        *(f"{key + ':':<12}{_plain(value)}" for key, value in rows.items() if value),
+        *images,
+        *warnings,
+    ]
 
 
 def _databases(manifest: Manifest) -> list[str]:

@@ -19,7 +19,7 @@ from worker.adapters.files import Stat, closing
 from worker.adapters.files_tree import Tree
 from worker.backups import manifest as manifests
 from worker.backups import stream
-from worker.backups.dump import entry_files, metadata_of
+from worker.backups.entries import entry_files, metadata_of
 from worker.backups.manifest import CollectionEntry, FileEntry, Manifest
 from worker.errors import BackupError
 
