@@ -41,6 +41,8 @@ class Backup:
     created_at: str
     verified_at: str | None
     one_moment: bool
+    one_moment_why: str
+    cluster_time: str | None
     bytes: int
     documents: int
     files: int
@@ -64,6 +66,8 @@ class Backup:
             created_at=manifest.created_at,
             verified_at=_verified_at(manifest, last),
             one_moment=manifest.one_moment,
+            one_moment_why=manifest.one_moment_why,
+            cluster_time=manifest.cluster_time,
             bytes=manifest.bytes,
             documents=sum(entry.documents for _, entry in manifest.collections()),
             files=sum(entry.type == "file" for entry in manifest.files),

@@ -25,8 +25,9 @@ def backup(session: Session, app: str) -> None:
         made = runner.back_up("manual")
     for warning in made.warnings:
         output.tell(f"warning: {warning}")
+    found = made.summary()
     lines = [f"Backup {made.id}: {made.bytes} bytes, verified", f"  {made.path}"]
-    session.answer(made.summary(), lines)
+    session.answer(found, [*lines, _moment(found)])
 
 
 @click.command(cls=Command)
@@ -42,10 +43,24 @@ def backups(session: Session, app: str) -> None:
 def _lines(there: list[dict[str, Any]]) -> list[str]:
     if not there:
         return ["There is no backup yet."]
-    head = ("ID", "KIND", "VERIFIED", "BYTES")
-    rows = [(one["id"], one["kind"], _verified(one), one.get("bytes")) for one in there]
-    return output.table([head, *rows])
+    head = ("ID", "KIND", "VERIFIED", "BYTES", "ONE MOMENT")
+    rows = [
+        (
+            one["id"],
+            one["kind"],
+            _verified(one),
+            one["bytes"],
+            "yes" if one["one_moment"] else "no",
+        )
+        for one in there
+    ]
+    torn = [f"{one['id']}: {_moment(one)}" for one in there if not one["one_moment"]]
+    return [*output.table([head, *rows]), *torn]
 
 
 def _verified(one: dict[str, Any]) -> str | None:
     return f"DAMAGED: {one['damage']}" if one.get("damage") else one.get("verified_at")
+
+
+def _moment(one: dict[str, Any]) -> str:
+    return f"{'' if one['one_moment'] else 'not '}of one moment: {one['one_moment_why']}"
