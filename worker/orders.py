@@ -46,9 +46,7 @@ class Orders:
 
     def freeze(self, *, by: str, at: str, reason: str) -> None:
         """Have nothing deployed by itself until `unfreeze`. Raises HeldError."""
-        hold = self._decisions.read()["hold"]
-        if hold and hold["kind"] == "inconsistent":
-            raise _inconsistent(self.app.name, hold)
+        refuse_inconsistent(self.app.name, self._decisions.read()["hold"])
         self._decisions.hold("frozen", by=by, at=at, reason=reason, head=None)
         self._tell("app.frozen", by, reason)
 
@@ -60,8 +58,8 @@ class Orders:
         down: then the next look at the branch finds the head. Raises HeldError.
         """
         hold = self._decisions.read()["hold"] or {}
-        if kind == "frozen" and hold.get("kind") == "inconsistent":
-            raise _inconsistent(self.app.name, hold)
+        if kind == "frozen":
+            refuse_inconsistent(self.app.name, hold)
         if hold.get("kind") != kind:
             return None
         looks = self._look(kind, by)  # first: a hold must not end with its pushes forgotten
@@ -119,12 +117,14 @@ class Orders:
         log.info(event, extra={"app": self.app.name, "by": by, "reason": reason})
 
 
-def _inconsistent(app: str, hold: dict[str, Any]) -> HeldError:
-    return HeldError(
-        f"{app} is inconsistent since {hold['at']}, so nothing is deployed by itself:"
-        f" {hold['reason']}",
-        remedy=f"Mend that first, then run `sheetanchor resume {app}`.",
-    )
+def refuse_inconsistent(app: str, hold: dict[str, Any] | None) -> None:
+    """Raise HeldError when the app is inconsistent: no freeze begins or ends then."""
+    if hold and hold.get("kind") == "inconsistent":
+        raise HeldError(
+            f"{app} is inconsistent since {hold['at']}, so nothing is deployed by itself:"
+            f" {hold['reason']}",
+            remedy=f"Mend that first, then run `sheetanchor resume {app}`.",
+        )
 
 
 def _refused_for(journal: Journal) -> tuple[str, list[str]]:

@@ -1,9 +1,14 @@
 """What a person orders through the API (real gunicorn) while a worker deploys."""
 
+import os
+import re
+import signal
+
 import pytest
 
 from tests.e2e.patient import patient_world
 from tests.e2e.test_holds import SLOW, START, lose_redis
+from tests.e2e.test_kill import process_of
 from tests.e2e.world import release, until
 from worker.decisions import Decisions
 
@@ -75,3 +80,22 @@ def test_inconsistent_app_goes_on_once_a_person_resumes_it(world):
     assert (ended["hold"]["kind"], ended["reason"]) == ("inconsistent", "mended it")
     assert ended["by"]
     assert world.cli_json("resume", world.name)["deployment"] is None
+
+
+def test_order_typed_while_a_deployment_runs_is_done_when_it_has_ended(world):
+    building = world.push({"Dockerfile": SLOW.format("typed") + START})
+    world.wait_for_step(building, "build")
+    job = process_of(world, building)
+    os.kill(job, signal.SIGSTOP)  # it is at work for as long as the words below take
+    try:
+        asked = world.cli("freeze", world.name, "--reason", "exams", check=0)
+        assert "freeze will be done when the running deployment has ended" in asked.stdout
+        assert re.search("asked for +freeze by", world.cli("status", world.name).stdout)
+    finally:
+        os.kill(job, signal.SIGCONT)
+
+    assert world.wait(building)["status"] == "succeeded"
+    hold = until(lambda: world.decisions.read()["hold"], "it is frozen")
+    assert (hold["kind"], hold["reason"]) == ("frozen", "exams")
+    unfrozen = world.cli_json("unfreeze", world.name)
+    assert (unfrozen["hold"], world.cli_json("status", world.name)["requests"]) == (None, [])

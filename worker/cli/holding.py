@@ -7,6 +7,10 @@ from worker.cli.commands import Command
 from worker.cli.screen import Lines
 from worker.cli.session import Session, pass_session, person
 from worker.clock import rfc3339
+from worker.deployment import new_id
+from worker.errors import BusyError
+from worker.orders import refuse_inconsistent
+from worker.requests import FREEZE, RESUME, UNFREEZE, Request, Requests
 
 
 @click.command(cls=Command)
@@ -14,11 +18,18 @@ from worker.clock import rfc3339
 @click.option("--reason", default="frozen by hand", show_default=True, help="Shown to all.")
 @pass_session
 def freeze(session: Session, app: str, reason: str) -> None:
-    """Deploy nothing of APP until `unfreeze`, but with --force. Pushes are skipped meanwhile."""
-    with running.held(session, app, Lines()) as runner:
-        runner.orders.freeze(by=person(), at=rfc3339(runner.clock.now()), reason=reason)
-        runner.show()
-        hold = runner.decisions.read()["hold"]
+    """Deploy nothing of APP until `unfreeze`, but with --force. Pushes are skipped meanwhile.
+
+    While a deployment runs, this and the two others are done once it has ended.
+    """
+    try:
+        with running.held(session, app, Lines()) as runner:
+            runner.orders.freeze(by=person(), at=rfc3339(runner.clock.now()), reason=reason)
+            runner.show()
+            hold = runner.decisions.read()["hold"]
+    except BusyError:
+        _leave(session, app, FREEZE, reason)
+        return
     session.answer({"app": app, "hold": hold}, [f"{app} is frozen: {reason}"])
 
 
@@ -28,7 +39,10 @@ def freeze(session: Session, app: str, reason: str) -> None:
 @pass_session
 def unfreeze(session: Session, app: str, reason: str | None) -> None:
     """End APP's freeze. A worker then deploys the branch's head, if that was not decided."""
-    _end(session, app, "frozen", reason)
+    try:
+        _end(session, app, "frozen", reason)
+    except BusyError:
+        _leave(session, app, UNFREEZE, reason)
 
 
 @click.command(cls=Command)
@@ -41,7 +55,25 @@ def resume(session: Session, app: str, reason: str | None) -> None:
     Nothing is changed by that. A worker then deploys the branch's head, if that was
     not decided. (`restore APP` and `deploy APP --force` go on, too, when they succeed.)
     """
-    _end(session, app, "inconsistent", reason)
+    try:
+        _end(session, app, "inconsistent", reason)
+    except BusyError:
+        _leave(session, app, RESUME, reason)
+
+
+def _leave(session: Session, app: str, verb: str, reason: str | None) -> None:
+    """Have it done by whoever holds the app next: before anything else is deployed.
+
+    Raises HeldError where that would be refused anyway.
+    """
+    runner = running.runner_of(session, app, Lines())
+    now, hold = runner.clock.now(), runner.decisions.read()["hold"]
+    if verb != RESUME:
+        refuse_inconsistent(app, hold)
+    request = Request(id=new_id(now), verb=verb, by=person(), at=rfc3339(now), reason=reason)
+    Requests(runner.state.requests).leave(request)
+    said = f"{app}: {verb} will be done when the running deployment has ended."
+    session.answer({"app": app, "hold": hold, "request": request.id}, [said])
 
 
 def _end(session: Session, app: str, kind: str, reason: str | None) -> None:

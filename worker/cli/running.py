@@ -24,14 +24,18 @@ def ledger(session: Session) -> Ledger | None:
     return found
 
 
+def runner_of(session: Session, name: str, screen: Screen) -> Runner:
+    """Return the app's runner, without its lock."""
+    return Runner(session.config, session.app(name), ledger(session), screen)
+
+
 @contextmanager
 def held(session: Session, name: str, screen: Screen) -> Iterator[Runner]:
     """Hold the app, finish what the dead left, do what people asked; yield its runner.
 
     Raises BusyError.
     """
-    app = session.app(name)
-    runner = Runner(session.config, app, ledger(session), screen)
+    runner = runner_of(session, name, screen)
     with runner.locked(PATIENCE):
         for deployment, status in runner.recover():
             word = "needs a person" if status == Status.INCONSISTENT else str(status)

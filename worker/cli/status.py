@@ -1,5 +1,6 @@
 """status: what runs, whether it is held, how its containers are."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from worker.cli.session import Session, pass_session
 from worker.config import App
 from worker.errors import StepError, UnavailableError
 from worker.ledger import Ledger
+from worker.requests import Requests
 from worker.state import State
 
 
@@ -35,6 +37,7 @@ def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
     last = past.deployments(session, app, ledger, 1)
     return {
         **aftermath.summary(app, state, backups),
+        "requests": [asdict(one) for one in Requests(state.requests).all()],
         "last_deployment": last[0] if last else None,
         "containers": _containers(app, state),
     }

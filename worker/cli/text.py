@@ -79,6 +79,7 @@ def app(one: View) -> list[str]:
         "since": running["since"],
         "by": running["by"],
         "hold": f"{hold['kind']} since {hold['at']}: {hold['reason']}" if hold else "none",
+        "asked for": "; ".join(f"{a['verb']} by {a['by']}, at {a['at']}" for a in one["requests"]),
         "tried again": f"after {again['until']}: {again['reason']}" if again else None,
         "remote": f"does not answer since {remote['since']}: {remote['why']}" if remote else None,
         "last deployment": f"{last['id']} {last['kind']} {last['status']}" if last else "none",
