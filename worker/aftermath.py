@@ -11,11 +11,12 @@ from typing import Any
 
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, drilled, retention, seen
-from worker.clock import Clock
+from worker.clock import Clock, SystemClock
 from worker.config import App
 from worker.decisions import Decisions
 from worker.errors import StepError
 from worker.ledger import Ledger
+from worker.schedule import Schedule
 from worker.state import State
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "remote": _remote(state),
         "last_verified_backup": verified[0] if verified else None,
         "drill": drilled.read(state.drill),
+        "schedule": Schedule.of(app, state, SystemClock()).view(),
     }
 
 

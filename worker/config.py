@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from worker import sharing
+from worker.cron import Cron
 from worker.formats import APP_NAME, BRANCH, LISTEN, REPOSITORY, Inside, Places, Seconds
 
 
@@ -66,6 +67,8 @@ class Backup(Section):
     dir: Path = Path("backups")
     keep: Annotated[int, Field(ge=1)] = 7
     keep_safety: Annotated[int, Field(ge=1)] = 30
+    schedule: Cron = ""
+    drill: Cron = ""
     consistency: Literal["quiesce", "live"] = "quiesce"
     max_pause: Seconds = 60
 

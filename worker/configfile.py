@@ -26,7 +26,7 @@ LATER = {
     "notify",
     "github",
     "apps.*.gate.require_ci",
-    *(f"apps.*.backup.{key}" for key in ("schedule", "drill", "offsite", "ping_url")),
+    *(f"apps.*.backup.{key}" for key in ("offsite", "ping_url")),
 }
 
 

@@ -43,5 +43,9 @@ class Keeper(threading.Thread):
             child.stop(timeout=STOPS_WITHIN)
 
     def _is_wanted(self) -> bool:
-        states = [State.where(self._config, app) for app in self._config.apps.values()]
-        return any(Requests(state.slow, SLOW).all() for state in states)
+        return any(
+            app.backup.schedule
+            or app.backup.drill
+            or Requests(State.where(self._config, app).slow, SLOW).all()
+            for app in self._config.apps.values()
+        )

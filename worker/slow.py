@@ -8,6 +8,9 @@ dies with its process. All of it can be stopped at any moment and done again.
 What is asked for through the API is a fsynced file (`requests`), so it survives restarts
 and the loss of Redis. RQ's slow queue is its doorbell, as the other one is for
 deployments. What kills its process is done again, three times at most.
+
+What is due by itself (`schedule`) is done here, too. A scheduled backup holds the app's
+lock, as any other does: while it reads, no deployment may change what it reads.
 """
 
 import logging
@@ -20,15 +23,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from worker import configfile, lock, logs
+from worker import configfile, lock, logs, recovery, schedule
 from worker.adapters import process
 from worker.backups.drill import Drilled
 from worker.clock import rfc3339
 from worker.deployment import new_id
-from worker.errors import BusyError, SheetanchorError
+from worker.errors import BusyError, SheetanchorError, UnavailableError
 from worker.jobs import Runner, runner_of
 from worker.proving import Proving
 from worker.requests import DRILL, SLOW, Request, Requests
+from worker.schedule import Schedule
 
 TRIES = 3  # of what kills its process
 PATIENCE = 2.0  # seconds: a look whether the lock is free holds it for a moment
@@ -61,10 +65,52 @@ class Slow:
             yield
 
     def work_off(self) -> None:
-        """Do what was asked for, oldest first. Returns at once when somebody else does."""
+        """Do what is due and what was asked for. Returns at once when somebody else does."""
         with suppress(BusyError), self.alone():
+            self._schedule.settle()
+            self._back_up_if_due()
             while asked := next(iter(self.requests.all()), None):
                 self._do(asked)
+            if schedule.DRILL in self._schedule.due():
+                self._on_time(schedule.DRILL, self._proving.drill)
+
+    def _back_up_if_due(self) -> None:
+        """Make the scheduled backup, unless somebody works on the app: then it waits its turn."""
+        if schedule.BACKUP not in self._schedule.due():
+            return
+        runner = self.runner
+        try:
+            with runner.locked(PATIENCE):
+                if recovery.open_journals(runner.state, runner.clock):
+                    raise _busy(runner.app.name)  # a dead deployment, which is brought to its end
+                self._on_time(schedule.BACKUP, lambda: runner.back_up("scheduled"))
+        except BusyError as error:
+            log.info("backup.waits", extra={"app": runner.app.name, "why": error.message})
+
+    def _on_time(self, kind: str, act: Callable[[], object]) -> None:
+        """Do what is due; its failure is recorded and shown, and a backup is tried again."""
+        begun = self._schedule.begin(kind)
+        with _stoppable(lambda: self._schedule.put_back(kind, begun)):
+            try:
+                act()
+            except SheetanchorError as error:
+                self._failed(kind, error)
+            else:
+                self._schedule.succeeded(kind)
+        self.runner.show()
+
+    def _failed(self, kind: str, error: SheetanchorError) -> None:
+        redact = configfile.redactor(self.runner.app)
+        why, remedy = redact(error.message), redact(error.remedy)
+        extra = {"app": self.runner.app.name, "kind": kind, "why": why}
+        log.error("schedule.failed", extra=extra)
+        again = kind == schedule.BACKUP or isinstance(error, UnavailableError)
+        self._schedule.failed(kind, why, remedy, again=again)
+
+    @property
+    def _schedule(self) -> Schedule:
+        runner = self.runner
+        return Schedule.of(runner.app, runner.state, runner.clock)
 
     @property
     def _proving(self) -> Proving:

@@ -15,8 +15,10 @@ import worker.slow  # noqa: F401 - imported once, so that each fork of this proc
 from worker import configfile, lock, service
 from worker.adapters.process import Child
 from worker.bells import BellWorker, answer_bells, listen
+from worker.clock import SystemClock
 from worker.config import App, Config
 from worker.requests import SLOW, Requests
+from worker.schedule import BACKUP, Schedule
 from worker.state import State
 
 EVERY = 5.0  # seconds
@@ -44,6 +46,7 @@ class SlowScan(threading.Thread):
         self._stopping = stopping
         self._woken = threading.Event()
         self._children: dict[str, Child] = {}
+        self._told: set[str] = set()  # apps whose backup waits for its turn
 
     def wake(self) -> None:
         """Look now: a job process has died, or it is time to stop."""
@@ -67,10 +70,26 @@ class SlowScan(threading.Thread):
         if child is not None and child.ended() is None:
             return
         state = State.of(self._config, app)
-        if Requests(state.slow, SLOW).all() and lock.is_free(state.slow_lock):
+        if self._waits(app, state) and lock.is_free(state.slow_lock):
             log.info("slow.found", extra={"app": app.name})
             argv = [sys.executable, "-m", "worker.slow", app.name]
             self._children[app.name] = Child(app.name, argv, os.environ)
+
+    def _waits(self, app: App, state: State) -> bool:
+        """Return whether something is asked for or due that can be done now."""
+        schedule = Schedule.of(app, state, SystemClock())
+        if Requests(state.slow, SLOW).all() or not schedule.is_settled():
+            return True
+        due = schedule.due()
+        if BACKUP not in due:
+            self._told.discard(app.name)
+            return bool(due)
+        if lock.is_free(state.lock):
+            return True
+        if app.name not in self._told:
+            log.info("backup.waits", extra={"app": app.name, "why": "a deployment runs"})
+        self._told.add(app.name)
+        return due != [BACKUP]
 
 
 def work(config: Config) -> int:

@@ -43,6 +43,11 @@ class State:
         return self.home / "drill.json"
 
     @property
+    def schedule(self) -> Path:
+        """Up to when what is due by itself was done, and what failed."""
+        return self.home / "schedule.json"
+
+    @property
     def slow_lock(self) -> Path:
         """The file whose flock means: slow work of this app (a verify, a drill) runs."""
         return self.home / "slow.lock"

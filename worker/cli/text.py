@@ -73,6 +73,7 @@ def app(one: View) -> list[str]:
     """Return what runs, whether it is held, and how its containers are."""
     running, hold, last = one["running"], one["hold"], one["last_deployment"]
     again, remote, drill = one["put_off"], one["remote"], one["drill"] or {}
+    scheduled = one["schedule"]["backup"] or {}
     shown = {
         "app": f"{one['name']} ({one['repository']}, {one['branch']})",
         "runs": revision(running["revision"]) or "nothing that sheetanchor deployed",
@@ -84,8 +85,11 @@ def app(one: View) -> list[str]:
         "remote": f"does not answer since {remote['since']}: {remote['why']}" if remote else None,
         "last deployment": f"{last['id']} {last['kind']} {last['status']}" if last else "none",
         "last verified backup": one["last_verified_backup"] or "none",
+        "next backup": scheduled.get("next"),
+        "backup failed": _failed(scheduled.get("failed")),
         "last drill": _drill(drill) or "none passed yet",
         "drill failed": _failed(drill.get("failed")),
+        "next drill": (one["schedule"]["drill"] or {}).get("next"),
     }
     return fields(shown) + containers(one["containers"])
 
