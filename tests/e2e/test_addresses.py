@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.e2e.conftest import free_port
 from tests.e2e.world import World, release
 from worker.adapters.compose_command import binary
 
@@ -92,3 +93,56 @@ def test_the_same_database_by_another_name_of_this_host_is_not_refused(world):
     world.commit({"release.json": release("seven")})
 
     assert world.cli_json("plan", world.name)["verdict"] == "deploys"
+
+
+# What a MongoDB within the project is to a deployment: a server that ends with its container.
+PROXY = """
+import asyncio
+
+async def pass_on(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+async def answer(reader, writer):
+    theirs = await asyncio.open_connection("host.docker.internal", {port})
+    await asyncio.gather(pass_on(reader, theirs[1]), pass_on(theirs[0], writer))
+
+async def main():
+    await (await asyncio.start_server(answer, "0.0.0.0", 27017)).serve_forever()
+
+asyncio.run(main())
+"""
+SERVICE = """  db:
+    image: sheetanchor-base:1
+    command: [python3, /proxy.py]
+    stop_grace_period: 0s
+    extra_hosts: ["host.docker.internal:host-gateway"]
+    ports: ["127.0.0.1:{port}:27017", "172.17.0.1:{port}:27017"]
+    volumes: [./proxy.py:/proxy.py:ro]
+"""
+
+
+def test_mongodb_within_the_project_is_refused_before_it_is_stopped(world):
+    succeeds(world, "eight")
+    port, folder, file = free_port(), world.home / "db", world.checkout / "docker-compose.yml"
+    own, proxy = SERVICE.format(port=port), PROXY.format(port=world.mongod.port)
+    file.write_text(file.read_text() + own)
+    (world.checkout / "proxy.py").write_text(proxy)
+    write_address(world, f"mongodb://host.docker.internal:{port}/{world.db.name}")
+    world.compose("up", "-d", "--wait")
+
+    error = refused(world, {"release.json": release("nine")}, "preflight")
+
+    assert f"MongoDB at this host:{port} is container {world.name}-db-1" in error["message"]
+    folder.mkdir()
+    (folder / "docker-compose.yml").write_text(f"name: {world.name}db\nservices:\n{own}")
+    (folder / "proxy.py").write_text(proxy)
+    argv = shlex.split(re.search("`(docker rm [^`]*)`", error["remedy"])[1])
+    subprocess.run(argv, check=True, capture_output=True)
+    by_hand = [binary(), "-f", str(folder / "docker-compose.yml")]
+    try:
+        subprocess.run([*by_hand, "up", "-d"], check=True, capture_output=True)
+        succeeds(world, "ten")  # whose Compose file is without it
+    finally:
+        subprocess.run([*by_hand, "down"], check=True, capture_output=True)

@@ -62,6 +62,8 @@ class Container:
     health_budget: float  # seconds that the health check asks for
     files: tuple[str, ...] = ()  # Compose files that it was made with, absolute
     env_files: tuple[str, ...] = ()  # what `--env-file` named, as it was named
+    published: tuple[int, ...] = ()  # ports of the host that lead to it
+    ips: tuple[str, ...] = ()  # its own addresses
 
     @property
     def running(self) -> bool:
@@ -85,7 +87,7 @@ class Container:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Return the container that `as_dict` wrote."""
-        names = ("depends_on", "files", "env_files")
+        names = ("depends_on", "files", "env_files", "published", "ips")
         tuples = {name: tuple(fields.get(name, ())) for name in names}
         mounts = tuple(Mounted(*one) for one in fields["mounts"])
         return cls(**{**fields, **tuples, "mounts": mounts})
@@ -129,7 +131,19 @@ def inspected(raw: dict[str, Any]) -> Container:
         health_budget=_health_budget(raw["Config"].get("Healthcheck") or {}),
         files=listed(labels, "project.config_files"),
         env_files=listed(labels, "project.environment_file"),
+        published=_published(raw["NetworkSettings"]["Ports"] or {}),
+        ips=_ips(raw["NetworkSettings"]["Networks"] or {}),
     )
+
+
+def _published(ports: Mapping[str, Any]) -> tuple[int, ...]:
+    found = {int(one["HostPort"]) for bound in ports.values() for one in bound or ()}
+    return tuple(sorted(found))
+
+
+def _ips(networks: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = ("IPAddress", "GlobalIPv6Address")
+    return tuple(sorted({one[key] for one in networks.values() for key in keys if one.get(key)}))
 
 
 def listed(labels: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from worker.adapters import compose
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
-from worker.adapters.mongo_address import Address
+from worker.adapters.mongo_address import HERE, Address
 from worker.config import App
 from worker.errors import CommandError, GuardError
 from worker.steps.attempt import Attempt
@@ -58,6 +58,31 @@ def judge(
             remedy=f"Write the old address into the env file again. Or, with the data in"
             f" {moved.after}, run `{compose.by_hand(app, project)}`, then deploy.",
         )
+
+
+def judge_place(app: App, containers: Sequence[Container], uri: str) -> None:
+    """Refuse when a container of the app itself is the database's server.
+
+    The fence would stop it: there would be nothing to back up, nor, on a way back, to
+    restore into.
+    """
+    named = Address.of(uri)
+    for one in containers if named else ():
+        places = {f"{HERE}:{port}" for port in one.published}
+        if named and (named.servers & places or {*map(_host, named.servers)} & {*one.ips}):
+            raise GuardError(
+                f"MongoDB at {', '.join(sorted(named.servers))} is container {one.name} of the"
+                f" app's own project {one.project}, which a deployment stops; so it could be"
+                " neither backed up nor restored.",
+                remedy=f"Run service {one.service} as a Compose project of its own, in another"
+                f" folder, with the same volume (`external: true`) and port: `docker rm -f"
+                f" {one.name}`, bring that project up, take the service out of {app.name}'s Compose"
+                " file, let the app reach it by host.docker.internal, and push.",
+            )
+
+
+def _host(server: str) -> str:
+    return server.rpartition(":")[0]
 
 
 def doubts(attempt: Attempt, containers: Sequence[Container]) -> list[str]:

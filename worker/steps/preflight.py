@@ -52,7 +52,7 @@ def run(attempt: Attempt) -> Facts:
     if not containers:
         ownership.refuse_second(app, attempt.state, attempt.engine, project)
     _writes_where_backups_look(attempt, project, containers)
-    _databases_can_be_restored(attempt)
+    _databases_can_be_restored(attempt, containers)
     _room(attempt)
     head = attempt.checkout.head()
     old = present.release(attempt, project, containers, head)
@@ -185,10 +185,11 @@ def _writes_where_backups_look(attempt: Attempt, project: str, containers: list[
         addresses.judge(attempt.app, attempt.engine, project, containers, attempt.mongodb_uri)
 
 
-def _databases_can_be_restored(attempt: Attempt) -> None:
-    mongo = attempt.mongo
-    if mongo is None:
+def _databases_can_be_restored(attempt: Attempt, containers: list[Container]) -> None:
+    mongo, uri = attempt.mongo, attempt.mongodb_uri
+    if mongo is None or uri is None:
         return
+    addresses.judge_place(attempt.app, containers, uri)
     mongo.ping()
     mongo.refuse_unsupported()
     mongo.check_restorable()
