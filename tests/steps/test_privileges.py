@@ -181,6 +181,17 @@ def test_a_port_that_only_this_host_reached_is_named_when_all_do():
     assert found == "service web publishes its port 80/tcp at 0.0.0.0:80"
 
 
+@pytest.mark.parametrize(
+    "address", ["git@example.org:x/y.git", "github.com/x/y", "ssh://git@example.org/x.git#main"]
+)
+def test_a_context_of_another_repository_is_named_however_it_is_written(address):
+    named = {"context": "/srv/shop", "additional_contexts": [f"x={address}"]}
+    for one in ({"context": address}, named):
+        assert asked(PLAIN, service(build=one)) == [f"service web is built from {address}"]
+    others = {"x": "service:y", "z": "docker-image://z"}
+    assert asked(PLAIN, service(build=named | {"additional_contexts": others})) == []
+
+
 @pytest.mark.parametrize("dockerfile", ["../../Dockerfile", "../../shop-2/Dockerfile"])
 def test_a_dockerfile_that_leaves_the_checkout_from_its_context_is_named(dockerfile):
     (found,) = asked(PLAIN, service(build={"context": "/srv/shop/api", "dockerfile": dockerfile}))

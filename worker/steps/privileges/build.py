@@ -67,12 +67,22 @@ def _sources(build: Mapping[str, Any], outside: Reaches) -> Iterator[str]:
     for one in contexts:
         if one.startswith("/") and (real := outside(one)):
             yield f"is built from {real}"
-        elif "://" in one and not one.startswith("docker-image://"):
+        elif _is_elsewhere(one):
             yield f"is built from {one}"
     dockerfile = str(build.get("dockerfile") or "")
     whole = str(Path(contexts[0]) / dockerfile)  # read from the context, but not held in it
-    if dockerfile and whole.startswith("/") and (outside(whole) or outside(normpath(whole))):
+    leaves = whole.startswith("/") and (outside(whole) or outside(normpath(whole)))
+    if dockerfile and (leaves or "://" in dockerfile):
         yield f"is built by the file {dockerfile}"
+
+
+def _is_elsewhere(context: str) -> bool:
+    """Whether a context is another repository, say: Compose writes a folder's path whole.
+
+    It knows addresses without a scheme, too: `git@host:…` and `github.com/…`.
+    """
+    known = ("/", "docker-image://", "service:")
+    return bool(context) and not context.startswith(known)
 
 
 def _named(contexts: Any) -> list[str]:
