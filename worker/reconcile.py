@@ -20,8 +20,8 @@ from typing import Any
 from worker import configfile, durable, logs
 from worker.adapters.git import Checkout
 from worker.clock import rfc3339
-from worker.decisions import PERSONS, is_put_off, judge, runs
-from worker.deployment import Deployment, Status, new_id
+from worker.decisions import PERSONS, is_put_off, judge
+from worker.deployment import Deployment, new_id
 from worker.errors import (
     BusyError,
     GuardError,
@@ -81,10 +81,6 @@ def wanted(runner: Runner, head: str) -> Deployment | None:
         return None
     except SkippedError:
         _settle(runner, decided, head)
-        return None
-    if runs(decided, found, head):
-        reason = f"Revision {head[:12]} runs already."
-        decisions.decide(head, str(Status.SKIPPED), None, rfc3339(now), reason)
         return None
     # A push that is queued takes the branch's head: one is enough.
     waits = any(one.trigger not in PERSONS for one in runner.waiting.queued())

@@ -24,7 +24,7 @@ def judge(attempt: Attempt, head: str) -> None:
     if (
         person
         or deployment.kind != "deploy"
-        or not running
+        or running in (None, head)  # whether it still runs is asked of the containers
         or not attempt.checkout.has_ref(running)
     ):
         return

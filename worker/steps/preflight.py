@@ -9,6 +9,7 @@ import re
 from worker import decisions as rules
 from worker.adapters import compose, disk
 from worker.adapters.containers import Container
+from worker.adapters.git import Head
 from worker.backups import catalogue, cleaners, seen
 from worker.backups.verify import verify
 from worker.clock import rfc3339
@@ -56,7 +57,7 @@ def run(attempt: Attempt) -> Facts:
     _room(attempt)
     head = attempt.checkout.head()
     old = present.release(attempt, project, containers, head)
-    _refuse_what_runs(attempt, old, revision)
+    _refuse_what_runs(attempt, old, containers, head)
     restore_from = _restore_from(attempt)
     restored.judge(attempt, restore_from, old)
     covered.judge_present(attempt, containers, head.revision)
@@ -133,15 +134,20 @@ def rollback_target(attempt: Attempt) -> Release:
     return Release.load(attempt.state.releases, wanted)
 
 
-def _refuse_what_runs(attempt: Attempt, old: Release | None, revision: str) -> None:
+def _refuse_what_runs(
+    attempt: Attempt, old: Release | None, containers: list[Container], head: Head
+) -> None:
     """Skip an automatic deployment of what runs, and decide its head.
 
-    The record alone would not do: a person may have run another image since.
+    The record alone would not do: a person may have run another image since, or
+    checked out other files that they mount.
     """
-    decisions = attempt.decisions.read()
+    decisions, revision = attempt.decisions.read(), attempt.fact("preflight", "revision")
     if not rules.runs(decisions, attempt.deployment, revision):
         return
-    if old and old.id == decisions["running"]["release"]:
+    if old is None or old.id != decisions["running"]["release"]:
+        return
+    if not present.shows_other_files(attempt, containers, head, revision):
         reason = f"Revision {revision[:12]} runs already."
         now = rfc3339(attempt.clock.now())
         attempt.decisions.decide(revision, str(Status.SKIPPED), attempt.id, now, reason)

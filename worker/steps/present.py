@@ -5,6 +5,7 @@ with. The image ids are the containers' own: a tag may have moved since.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from worker.errors import CommandError, GuardError
 from worker.release import Release, image_names
 from worker.steps import layers, ownership
 from worker.steps.attempt import Attempt
+from worker.steps.mounts import is_below
 
 Hashes = Mapping[str, str]
 
@@ -93,6 +95,21 @@ def _started_with(one: Container, checkout: Path, releases: Path) -> tuple[list[
 def _inside(checkout: Path, names: Sequence[str]) -> list[str]:
     """Return paths relative to the checkout where they lie in it."""
     return [name.removeprefix(f"{checkout}/") for name in names]
+
+
+def shows_other_files(
+    attempt: Attempt, containers: Sequence[Container], head: Head, revision: str
+) -> bool:
+    """Whether a container mounts tracked files of the checkout that are not the revision's.
+
+    No hash and no image tells of those: somebody checked out, or edited, something else.
+    """
+    checkout, without = attempt.checkout, attempt.left_alone
+    paths = {*checkout.changed(revision, head.revision, without=without)}
+    paths |= {*checkout.edited(head.revision, without=without)}
+    top = os.path.realpath(attempt.app.checkout)
+    mounted = {os.path.realpath(m.source) for one in containers for m in one.mounts}
+    return any(is_below(f"{top}/{path}", source) for path in paths for source in mounted)
 
 
 def differences(hashes: Hashes, containers: list[Container]) -> list[str]:
