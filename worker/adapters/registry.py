@@ -24,7 +24,7 @@ _AWAY = re.compile(
 )
 _ANSWERED = re.compile(
     r"not found|unknown|\bdenied\b|unauthorized|HTTP 40[0-8]\b|no matching manifest"
-    r"|did not complete successfully|non-zero code",
+    r"|did not complete successfully|executor failed running|non-zero code",
     re.IGNORECASE,
 )
 
