@@ -1,11 +1,14 @@
 """What a deployment needs to know of a container: plain data, as Docker told it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 ASIDE = "-left-by-"  # between the own name of a container that was set aside, and for what
-PROJECT = "com.docker.compose.project"
+COMPOSE = "com.docker.compose"
+PROJECT = f"{COMPOSE}.project"
+NAMELESS = re.compile(r"[0-9a-f]{64}")  # the name that Docker gives an anonymous volume
 RUNNING = ("running", "restarting", "paused")  # between two restarts, too
 
 Policy = dict[str, Any]
@@ -80,6 +83,11 @@ class Container:
         """Whether it was set aside, until the deployment that left it is committed."""
         return ASIDE in self.name and not self.running
 
+    @property
+    def nameless(self) -> list[Mounted]:
+        """The anonymous volumes, which nobody finds again once the container is gone."""
+        return [one for one in self.mounts if NAMELESS.fullmatch(one.name)]
+
     def as_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads."""
         return asdict(self)
@@ -91,6 +99,29 @@ class Container:
         tuples = {name: tuple(fields.get(name, ())) for name in names}
         mounts = tuple(Mounted(*one) for one in fields["mounts"])
         return cls(**{**fields, **tuples, "mounts": mounts})
+
+
+class StandIn(NamedTuple):
+    """What a container is made with that Compose replaces, carrying its volumes over."""
+
+    binds: list[str]
+    labels: dict[str, str]
+
+
+def stand_in(gone: Container) -> StandIn:
+    """Return what makes Compose take it for the gone one, made from other settings."""
+    labels = {
+        "project": gone.project,
+        "service": gone.service,
+        "container-number": str(gone.number),
+        "oneoff": "False",
+        "config-hash": "none",
+        "project.working_dir": gone.working_dir,
+    }
+    return StandIn(
+        [f"{one.name}:{one.destination}" for one in gone.nameless],
+        {f"{COMPOSE}.{name}": value for name, value in labels.items()},
+    )
 
 
 def stop_order(containers: Sequence[Container]) -> list[list[Container]]:

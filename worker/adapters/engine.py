@@ -7,13 +7,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import docker
-from docker.errors import DockerException, ImageNotFound, NotFound
-from requests.exceptions import RequestException
+from docker.errors import ImageNotFound, NotFound
 
 from worker.adapters.containers import (
     PROJECT,
@@ -25,10 +23,11 @@ from worker.adapters.containers import (
     Volume,
     inspected,
     listed,
+    stand_in,
     stop_order,
 )
+from worker.adapters.engine_errors import translated
 from worker.clock import SystemClock
-from worker.errors import StepError, UnavailableError
 
 ENDING = "cannot update a stopped container"
 ENDING_TRIES = 20
@@ -43,17 +42,17 @@ class Engine:
 
     @cached_property
     def _client(self) -> Any:
-        with _translated("connect"):
+        with translated("connect"):
             return docker.from_env(timeout=TIMEOUT)
 
     def version(self) -> str:
         """Return the engine's version. Raises UnavailableError when it does not answer."""
-        with _translated("ask Docker for its version"):
+        with translated("ask Docker for its version"):
             return str(self._client.version()["Version"])
 
     def containers(self, project: str) -> list[Container]:
         """Return all containers of a Compose project, stopped ones too, by name."""
-        with _translated(f"list the containers of {project}"):
+        with translated(f"list the containers of {project}"):
             listed = self._client.api.containers(
                 all=True, filters={"label": f"{PROJECT}={project}"}
             )
@@ -63,7 +62,7 @@ class Engine:
     def started_in(self, directory: str) -> list[Started]:
         """Return what the containers that were started from this folder tell of it."""
         name = "com.docker.compose.project.working_dir"
-        with _translated(f"look for containers of {directory}"):
+        with translated(f"look for containers of {directory}"):
             there = self._client.api.containers(all=True, filters={"label": name})
         here = os.path.realpath(directory)
         return [
@@ -84,7 +83,7 @@ class Engine:
 
     def environment(self, container: str) -> dict[str, str]:
         """Return what a container was given as its environment; secrets, so never journalled."""
-        with _translated("look at a container's environment"):
+        with translated("look at a container's environment"):
             try:
                 listed = self._client.api.inspect_container(container)["Config"]["Env"] or ()
             except NotFound:
@@ -98,7 +97,7 @@ class Engine:
         with 20.10), and takes it a moment later.
         """
         clock = SystemClock()
-        with _translated("set a restart policy"):
+        with translated("set a restart policy"):
             for left in range(ENDING_TRIES - 1, -1, -1):
                 try:
                     self._client.api.update_container(container, restart_policy=policy)
@@ -116,7 +115,7 @@ class Engine:
                 list(pool.map(self._stop, wave))
 
     def _stop(self, container: Container) -> None:
-        with _translated(f"stop {container.name}"):
+        with translated(f"stop {container.name}"):
             try:
                 self._client.api.stop(container.id, timeout=container.stop_timeout)
             except NotFound:
@@ -124,46 +123,58 @@ class Engine:
 
     def start(self, container: str) -> None:
         """Start a container that is there."""
-        with _translated("start a container"):
+        with translated("start a container"):
             self._client.api.start(container)
 
     def pause(self, container: Container) -> None:
         """Freeze a running container."""
-        with _translated(f"pause {container.name}"):
+        with translated(f"pause {container.name}"):
             self._client.api.pause(container.id)
 
     def unpause(self, container: Container) -> None:
         """Let a frozen container go on."""
-        with _translated(f"unpause {container.name}"):
+        with translated(f"unpause {container.name}"):
             self._client.api.unpause(container.id)
 
     def remove(self, container: Container) -> None:
         """Remove a stopped container by its id; its volumes stay, anonymous ones too."""
-        with _translated(f"remove {container.name}"):
+        with translated(f"remove {container.name}"):
             try:
                 self._client.api.remove_container(container.id, v=False)
             except NotFound:
                 return
 
+    def create_stand_in(self, gone: Container) -> None:
+        """Make a container, never to be started, that has the place and volumes of a gone one."""
+        with translated(f"make a stand-in for {gone.own_name}"):
+            binds = self._client.api.create_host_config(binds=stand_in(gone).binds)
+            self._client.api.create_container(
+                gone.image,
+                ["none"],
+                name=gone.own_name,
+                labels=stand_in(gone).labels,
+                host_config=binds,
+            )
+
     def rename(self, container: str, name: str) -> None:
         """Give a container another name. Raises StepError when the name is taken."""
-        with _translated(f"rename a container to {name}"):
+        with translated(f"rename a container to {name}"):
             self._client.api.rename(container, name)
 
     def changes(self, container: str) -> list[str]:
         """Return the paths that a container added or changed in its own layer."""
-        with _translated("ask what a container wrote"):
+        with translated("ask what a container wrote"):
             found = self._client.api.diff(container) or ()
         return [str(one["Path"]) for one in found if one["Kind"] != DELETED]
 
     def archive(self, container: str, path: str) -> Iterator[bytes]:
         """Yield what is at a path of a container, as tar; running or not."""
-        with _translated(f"read {path} of a container"):
+        with translated(f"read {path} of a container"):
             yield from self._client.api.get_archive(container, path, CHUNK)[0]
 
     def image_id(self, name: str) -> str | None:
         """Return the id that an image's name or id has now; None when there is none."""
-        with _translated(f"look up the image {name}"):
+        with translated(f"look up the image {name}"):
             try:
                 return str(self._client.api.inspect_image(name)["Id"])
             except ImageNotFound:
@@ -171,19 +182,19 @@ class Engine:
 
     def image_volumes(self, image: str) -> list[str]:
         """Return where an image, by name or id, declares volumes (its `VOLUME`)."""
-        with _translated(f"look at the image {image}"):
+        with translated(f"look at the image {image}"):
             config = self._client.api.inspect_image(image)["Config"] or {}
         return sorted(config.get("Volumes") or ())
 
     def mounts(self, container: str) -> tuple[Mounted, ...] | None:
         """Return what any container of this host mounts; None when there is none of that name."""
-        with _translated(f"look at the container {container}"):
+        with translated(f"look at the container {container}"):
             found = self._inspect(container)
         return found.mounts if found else None
 
     def volume(self, name: str) -> Volume | None:
         """Return how a volume was made; None when there is none of that name."""
-        with _translated(f"look at the volume {name}"):
+        with translated(f"look at the volume {name}"):
             try:
                 raw = self._client.api.inspect_volume(name)
             except NotFound:
@@ -193,12 +204,12 @@ class Engine:
     def tag(self, image: str, name: str) -> None:
         """Give an image another name; who had it loses it."""
         repository, _, tag = name.rpartition(":") if _has_tag(name) else (name, "", "latest")
-        with _translated(f"tag {name}"):
+        with translated(f"tag {name}"):
             self._client.api.tag(image, repository, tag)
 
     def untag(self, name: str) -> None:
         """Take a name from its image; the image goes if nothing else holds it."""
-        with _translated(f"untag {name}"):
+        with translated(f"untag {name}"):
             try:
                 self._client.api.remove_image(name, noprune=False)
             except NotFound:
@@ -206,42 +217,22 @@ class Engine:
 
     def tags(self, repository: str) -> list[str]:
         """Return the full names of all images under a repository name."""
-        with _translated(f"list the images of {repository}"):
+        with translated(f"list the images of {repository}"):
             images = self._client.api.images(name=repository)
         names = (name for image in images for name in image["RepoTags"] or ())
         return [name for name in names if name.rpartition(":")[0] == repository]
 
     def logs(self, container: str, *, tail: int) -> str:
         """Return the last lines that a container wrote."""
-        with _translated("read a container's log"):
+        with translated("read a container's log"):
             return bytes(self._client.api.logs(container, tail=tail)).decode(errors="replace")
 
     def follow(self, container: str, *, tail: int) -> Iterator[str]:
         """Yield a container's log, then what comes, until it ends."""
-        with _translated("follow a container's log"):
+        with translated("follow a container's log"):
             for chunk in self._client.api.logs(container, tail=tail, stream=True, follow=True):
                 yield bytes(chunk).decode(errors="replace")
 
 
 def _has_tag(name: str) -> bool:
     return re.search(r":[^/]+$", name) is not None
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn the SDK's and the transport's errors into ours."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        if error.response is not None and error.response.status_code < 500:  # noqa: PLR2004
-            raise StepError(
-                f"Docker refused to {what}: {error.explanation}.", remedy="See Docker's words."
-            ) from error
-        raise UnavailableError(
-            f"Docker failed to {what}: {error.explanation}.", remedy="Look at dockerd's log."
-        ) from error
-    except (DockerException, RequestException, OSError) as error:
-        raise UnavailableError(
-            f"Docker did not answer when asked to {what}.",
-            remedy="Start it: systemctl start docker.",
-        ) from error

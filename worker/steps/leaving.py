@@ -1,10 +1,15 @@
-"""The containers of services that a release no longer has: kept, stopped, until the commit.
+"""The containers that a release no longer has: what the way back needs of them is kept.
 
 Compose would remove them at once (`--remove-orphans`), and with such a container
 goes the way to its anonymous volumes: made anew, it would start empty. So it is
 stopped, which frees its ports, and renamed, which frees its name; the way back
 gives it its name again and Compose takes it up. Its name alone says all of
 this, so each act here can run twice, and after anybody's death.
+
+Of a service that stays with fewer containers, or without an anonymous volume, Compose
+removes or replaces containers itself. Their volumes stay on disk, and preflight noted
+their names. On the way back a container that is never started stands in for each: it
+has the volumes, and Compose carries them over when it makes the old one anew.
 """
 
 from worker.adapters.containers import ASIDE
@@ -19,6 +24,7 @@ def make_room(attempt: Attempt, target: Release) -> None:
     services = set(target.model().get("services") or {})
     if attempt.going_back:
         _remove_new(attempt, services)
+        _stand_in(attempt, services)
     else:
         _set_aside(attempt, services)
     _take_back(attempt, services)
@@ -54,6 +60,22 @@ def _remove_new(attempt: Attempt, services: set[str]) -> None:
     quiet.stop(attempt, made)
     for one in made:
         attempt.engine.remove(one)
+
+
+def _stand_in(attempt: Attempt, services: set[str]) -> None:
+    """Give the anonymous volumes of containers of before a place where Compose finds them."""
+    for gone in attempt.before:
+        there = attempt.everything
+        mounted = {one.name for other in there for one in other.mounts}
+        if gone.service not in services or {one.name for one in gone.nameless} <= mounted:
+            continue
+        place = (gone.service, gone.number)
+        instead = [one for one in there if (one.service, one.number) == place and not one.oneoff]
+        quiet.stop(attempt, instead)
+        for one in instead:
+            attempt.engine.remove(one)
+        attempt.say(f"keeping the volumes of {gone.own_name}, which is gone")
+        attempt.engine.create_stand_in(gone)
 
 
 def _take_back(attempt: Attempt, services: set[str]) -> None:

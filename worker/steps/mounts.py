@@ -7,14 +7,13 @@ volume; from then on the volume stays as it was made, whatever the file says.
 
 import os
 import posixpath
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from worker.adapters.containers import Container, Mounted, Volume
+from worker.adapters.containers import NAMELESS, Container, Mounted, Volume
 from worker.adapters.engine import Engine
 
 Model = Mapping[str, Any]
@@ -22,7 +21,6 @@ Look = Callable[[str], Volume | None]  # Docker's volume of that name
 Real = Callable[[str], str]  # a path without symbolic links
 Lent = Callable[[str], Sequence[Mounted]]  # what a container of that name mounts
 
-NAMELESS = re.compile(r"[0-9a-f]{64}")  # the name that Docker gives an anonymous volume
 NAMES = {"anonymous": "an anonymous volume", "memory": "memory"}
 NOT_KEPT = ("/proc", "/sys", "/dev", "/run")  # the kernel's, or in memory: never data
 
