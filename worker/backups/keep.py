@@ -72,7 +72,7 @@ class Keep:
             kept = [entry for entry in entries if entry]
             for entry in reversed(kept):
                 if entry.type == "dir":
-                    backup.set_metadata(entry.path, _as_stored(entry))
+                    backup.set_metadata(entry.path, as_stored(entry))
             self._note(root, found, live.scan(STAGING), kept)
         regular = [entry for entry in kept if entry.type == "file"]
         total = size_text(sum(entry.size for entry in regular))
@@ -112,7 +112,7 @@ class Keep:
                     digest, size = files.sha256(files.chunks(descriptor), files.write_all(out))
                 after = files.stat_of(descriptor)
             entry = replace(_from_stat(stored, before), sha256=digest, size=size, racy=racy)
-            backup.set_metadata(stored, _as_stored(entry))
+            backup.set_metadata(stored, as_stored(entry))
             if before.identity == after.identity and size == before.size:
                 return entry
         self.moved.append(stored)
@@ -209,7 +209,7 @@ def _from_stat(path: str, seen: Stat) -> FileEntry:
     )
 
 
-def _as_stored(entry: FileEntry) -> Stat:
+def as_stored(entry: FileEntry) -> Stat:
     """Return how a copy looks: as the original in uploads, for us only in config."""
     private = entry.path.startswith("config/")
     mode = 0o600 if private else entry.mode & READABLE

@@ -1,0 +1,275 @@
+"""Copies at other places: what comes home is exactly what was made, or is refused."""
+
+import os
+import shutil
+import signal
+import tarfile
+
+import pytest
+
+from tests.backups.support import tree, until
+from worker.backups import catalogue, offsite
+from worker.backups.offsite import parts as parts_of
+from worker.backups.verify import verify
+from worker.errors import BackupError, ConfigError, UnavailableError, UsageError
+from worker.targets import parse
+
+KINDS = ["rclone", "rsync", "ssh"]
+SSH = """#!/bin/sh
+# as ssh: the words after the host are one command for a shell
+while [ "$1" != "--" ] && [ "$1" != "backups" ]; do
+    case "$1" in -o) shift 2 ;; *) shift ;; esac
+done
+[ "$1" != "--" ] || shift
+shift
+exec sh -c "$*"
+"""
+
+
+def quiet(line):
+    del line
+
+
+@pytest.fixture
+def full(thynk):
+    """An app whose files are as odd as they get, and some documents."""
+    thynk.db.people.insert_many([{"n": n} for n in range(50)])
+    top = thynk.uploads
+    (top / "private").mkdir(mode=0o750)
+    (top / "private" / "deep").mkdir()
+    (top / "private" / ("long-" * 30)).write_text("long")
+    (top / "private" / "card.json").write_text("")
+    (top / "empty").mkdir()
+    (top / "link").symlink_to("../../../outside")
+    (top / "a\nb '$(x)").write_text("odd")
+    with open(os.fsencode(top) + b"/latin-\xe9", "wb") as file:
+        file.write(b"\0" * 300_000)
+    (top / "photo.jpg").chmod(0o640)
+    os.chown(top / "photo.jpg", 1234, 1235)
+    os.utime(top / "photo.jpg", ns=(1, 1_234_567_890_123_456_789))
+    return thynk
+
+
+@pytest.fixture
+def target(request, tmp_path, monkeypatch):
+    there = tmp_path / "there"
+    there.mkdir()
+    if request.param == "ssh":
+        fake = tmp_path / "bin"
+        fake.mkdir()
+        (fake / "ssh").write_text(SSH)
+        (fake / "ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{fake}:{os.environ['PATH']}")
+        return parse(f"rsync:backups:{there}")
+    scheme = "rclone::local:" if request.param == "rclone" else "rsync:"
+    return parse(f"{scheme}{there}")
+
+
+@pytest.fixture
+def there(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts_of, "SIZE", 250_000)
+    monkeypatch.setenv("RCLONE_CONFIG", str(tmp_path / "rclone.conf"))
+    return offsite.place(target, tmp_path / "scratch", "offsite-thynk")
+
+
+def kept(backup):
+    """Return a backup's files, with the times that a restore gives back: those of uploads."""
+    found = tree(backup)
+    dated = {
+        key for key in found if key.startswith(b"uploads/") and isinstance(found[key][0], bytes)
+    }
+    return {key: one if key in dated else one[:4] for key, one in found.items()}
+
+
+@pytest.mark.parametrize("target", KINDS, indirect=True)
+def test_what_comes_home_is_exactly_what_was_made(full, there, target, tmp_path):
+    backup = full.backup()
+    as_made = kept(backup.path)
+
+    assert offsite.push(there, target, backup, quiet)
+    assert not offsite.push(there, target, backup, quiet), "it is there"
+    [card] = there.cards()
+    home = offsite.pull(there, card, tmp_path / "home", quiet)
+
+    assert (card.app, card.id, card.kind, card.bytes) == (
+        "thynk",
+        backup.id,
+        "manual",
+        backup.bytes,
+    )
+    assert kept(home) == as_made
+    assert home.name == backup.id
+    assert verify(home).kind == "manual"
+    assert list((tmp_path / "scratch").iterdir()) == []
+    for path in (tmp_path / "there").rglob("*"):
+        assert (
+            path.is_symlink()
+            or path.is_dir()
+            or not path.stat().st_mode & 0o077
+            or (target.kind == "rclone")
+        ), f"{path} can be read by others"
+    full.db.people.drop()
+    shutil.rmtree(full.uploads)
+    full.restore(catalogue.find(tmp_path / "home", "thynk"))
+    assert full.db.people.count_documents({}) == 50
+    assert (full.uploads / "photo.jpg").stat().st_uid == 1234
+
+
+@pytest.mark.parametrize("target", KINDS, indirect=True)
+def test_push_that_was_killed_is_not_listed_and_goes_on_where_it_was(
+    full, there, target, tmp_path, monkeypatch
+):
+    """SIGKILL once some of it is there; the parts or files that arrived are not sent again."""
+    (full.uploads / "zzz").write_bytes(os.urandom(1_200_000))
+    backup = full.backup()
+    program = "rclone" if target.kind == "rclone" else "rsync"
+    fake, real = tmp_path / "slow", shutil.which(program)
+    fake.mkdir()
+    slow = "sleep 0.2" if program == "rclone" else 'set -- --bwlimit=300 "$@"'
+    (fake / program).write_text(f'#!/bin/sh\n{slow}\nexec {real} "$@"\n')
+    (fake / program).chmod(0o755)
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{fake}:{path}")
+    partial = tmp_path / "there" / f".partial-{backup.id}"
+
+    def arrived():
+        if program == "rclone":
+            return len([one for one in partial.glob("part-*") if one.stat().st_size]) > 2
+        return (partial / "mongodb/thynk").is_dir() and any(partial.rglob(".zzz.*"))
+
+    pid = os.fork()
+    if pid == 0:
+        offsite.push(there, target, backup, quiet)
+        os._exit(0)
+    until(arrived)
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+    monkeypatch.setenv("PATH", path)
+    assert there.cards() == []
+    sent = {one: one.stat().st_ino for one in partial.glob("part-0000[01]*")}
+    assert offsite.push(there, target, backup, quiet)
+    for one, inode in sent.items():
+        assert (tmp_path / "there" / backup.id / one.name).stat().st_ino == inode
+    [card] = there.cards()
+    assert kept(offsite.pull(there, card, tmp_path / "home", quiet)) == kept(backup.path)
+    assert not partial.exists()
+    assert [one.name for one in (tmp_path / "there").iterdir()] == [backup.id]
+
+
+@pytest.mark.parametrize("target", ["rclone", "rsync"], indirect=True)
+def test_damage_on_the_way_or_there_is_found_and_never_comes_home(full, there, target, tmp_path):
+    backup = full.backup()
+    partial = tmp_path / "there" / f".partial-{backup.id}"
+    offsite.push(there, target, backup, quiet)
+    final = tmp_path / "there" / backup.id
+    final.rename(partial)
+    (partial / "offsite.json").unlink()
+    victim = next(partial.glob("part-00001*"), partial / "uploads/backend/uploads/photo.jpg")
+    whole, times = victim.read_bytes(), victim.stat()
+    victim.write_bytes(b"x" + whole[1:])  # the same size and time
+    os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    if target.kind == "rclone":
+        with pytest.raises(BackupError, match="had another hash"):
+            offsite.push(there, target, backup, quiet)
+        assert there.cards() == []
+    assert offsite.push(there, target, backup, quiet), "it is sent again"
+    assert (final / victim.relative_to(partial)).read_bytes() == whole
+
+    (final / victim.relative_to(partial)).write_bytes(b"x" + whole[1:])
+    [card] = there.cards()
+    with pytest.raises(BackupError, match=r"damaged|SHA-256"):
+        offsite.pull(there, card, tmp_path / "home", quiet)
+    assert list((tmp_path / "home").iterdir()) == []
+    (final / "offsite.json").unlink()
+    assert there.cards() == []
+
+
+@pytest.mark.parametrize("target", ["rsync"], indirect=True)
+def test_what_did_not_change_is_linked_there_and_an_earlier_copy_stays_as_it_was(
+    full, there, target, tmp_path
+):
+    first = full.backup()
+    offsite.push(there, target, first, quiet)
+    before = kept(tmp_path / "there" / first.id)
+    (full.uploads / "photo.jpg").write_bytes(b"new")
+    second = full.backup(previous=first)
+    offsite.push(there, target, second, quiet)
+
+    old, new = (tmp_path / "there" / one.id / "uploads/backend/uploads" for one in (first, second))
+    assert (old / "empty").is_dir()
+    assert os.path.samefile(old / "a\nb '$(x)", new / "a\nb '$(x)")
+    assert (old / "photo.jpg").read_bytes() != (new / "photo.jpg").read_bytes() == b"new"
+    assert kept(tmp_path / "there" / first.id) == before
+    assert [card.id for card in there.cards()] == [second.id, first.id]
+
+
+@pytest.mark.parametrize("target", ["rclone"], indirect=True)
+def test_rename_that_ended_half_way_is_no_copy_and_is_finished(full, there, target, tmp_path):
+    """A cloud that cannot rename folders moves file by file."""
+    backup = full.backup()
+    offsite.push(there, target, backup, quiet)
+    final, partial = (tmp_path / "there" / name for name in (backup.id, f".partial-{backup.id}"))
+    partial.mkdir()
+    last = sorted(final.glob("part-*"))[-1]
+    last.rename(partial / last.name)
+
+    assert there.cards() == []
+    assert offsite.push(there, target, backup, quiet)
+    assert [card.id for card in there.cards()] == [backup.id]
+    assert not list(partial.glob("*"))
+
+
+@pytest.mark.parametrize("target", ["rsync"], indirect=True)
+def test_another_app_s_copy_is_neither_taken_for_ours_nor_overwritten(
+    full, there, target, tmp_path
+):
+    backup = full.backup()
+    offsite.push(there, target, backup, quiet)
+    card = tmp_path / "there" / backup.id / "offsite.json"
+    card.write_text(card.read_text().replace('"thynk"', '"other"'))
+
+    with pytest.raises(UsageError, match="of other"):
+        offsite.push(there, target, backup, quiet)
+    [theirs] = there.cards()
+    with pytest.raises(BackupError, match="holds thynk's backup"):
+        offsite.pull(there, theirs, tmp_path / "home", quiet)
+
+
+def test_disk_that_is_not_mounted_is_away_and_not_made_anew(full, tmp_path):
+    target = parse(f"rsync:{tmp_path}/usb")
+    there = offsite.place(target, tmp_path / "scratch", "offsite-thynk")
+
+    with pytest.raises(UnavailableError, match="there is no folder"):
+        offsite.push(there, target, full.backup(), quiet)
+    assert not (tmp_path / "usb").exists()
+
+
+def test_missing_program_is_named_with_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    target = parse("rclone:drive:x")
+    with pytest.raises(ConfigError, match="rclone is not installed") as caught:
+        offsite.place(target, tmp_path / "scratch", "offsite-thynk").cards()
+    assert "apt-get install rclone" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", ["CHR", "LNK", "up", "twice"])
+def test_tar_stream_of_somebody_else_makes_nothing_but_files_inside(tmp_path, kind):
+    made = tarfile.TarInfo("../evil" if kind == "up" else "evil")
+    made.type = {"CHR": tarfile.CHRTYPE, "LNK": tarfile.LNKTYPE}.get(kind, tarfile.SYMTYPE)
+    made.linkname = "/etc"
+    inner = tarfile.TarInfo("evil/passwd")
+    with tarfile.open(tmp_path / "stream", "w") as tar:
+        tar.addfile(made)
+        tar.addfile(inner)
+    digest = parts_of.files.sha256_of(tmp_path / "stream")
+    part = parts_of.Part("part", digest[1], digest[0])
+    (tmp_path / "into").mkdir()
+    stream = parts_of.Joined(
+        [part], tmp_path, lambda _, path: shutil.copy(tmp_path / "stream", path)
+    )
+
+    with pytest.raises((BackupError, OSError)):
+        parts_of.unpack(stream, tmp_path / "into")
+    assert not (tmp_path / "evil").exists()
