@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, drilled, retention, seen
+from worker.backups.catalogue import Backup
 from worker.clock import Clock, SystemClock
 from worker.config import App
 from worker.decisions import Decisions
@@ -29,20 +30,35 @@ def tidy(app: App, state: State, engine: Engine, clock: Clock) -> None:
     """
     for work in state.works.iterdir():
         shutil.rmtree(work)
-    running = Decisions(state.decisions).read()["running"] or {}
-    needed = {running.get("release"), running.get("previous_release")} - {None}
-    _backups(app, state, clock, needed)
-    _releases(app, state, engine, needed)
+    prune(app, state, clock)
+    _releases(app, state, engine, _needed(state))
 
 
-def _backups(app: App, state: State, clock: Clock, needed: set[Any]) -> None:
+def prune(app: App, state: State, clock: Clock) -> list[str]:
+    """Remove partial and expired backups; return the ids of the latter.
+
+    The caller holds the app's lock.
+    """
     catalogue.clean_partial(app.backup_dir, app.name)
     there = catalogue.backups(app.backup_dir, app.name)
+    removed = retention.prune(app.backup_dir, app.name, expired(app, state, clock))
+    seen.look(state.seen_backups, app, {one.id for one in there}, removed)
+    return removed
+
+
+def expired(app: App, state: State, clock: Clock) -> list[Backup]:
+    """Return the backups that nobody needs any more, oldest first. Only looks."""
+    there = catalogue.backups(app.backup_dir, app.name)
+    needed = _needed(state)
     held = {one.id for one in there if one.deployment in needed}
     keep, days = app.backup.keep, app.backup.keep_safety
-    removable = retention.expired(there, keep, days, clock.now(), held)
-    removed = retention.prune(app.backup_dir, app.name, removable)
-    seen.look(state.seen_backups, app, {one.id for one in there}, removed)
+    return retention.expired(there, keep, days, clock.now(), held)
+
+
+def _needed(state: State) -> set[Any]:
+    """Return the releases, and so the deployments, that a way back needs."""
+    running = Decisions(state.decisions).read()["running"] or {}
+    return {running.get("release"), running.get("previous_release")} - {None}
 
 
 def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.backups import catalogue
+from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup, backups
 from worker.backups.retention import expired, prune
 from worker.clock import rfc3339
@@ -77,6 +78,29 @@ def test_what_a_plain_restore_takes_stays_beside_a_newer_safety_backup():
 def test_clock_set_back_a_year_costs_neither_the_old_backups_nor_the_new():
     found = [of("manual", days) for days in (-366, -365, 0, 1)]
     assert days_of(expired(found, 1, 30, NOW, set())) == [("manual", 1)]
+
+
+def test_what_a_wrong_clock_dated_later_counts_as_newest_only_where_there_is_nothing_else():
+    """One rule for lists, restores, drills and retention."""
+    later, now, old = of("manual", -400), of("manual", 0), of("manual", 9)
+    assert catalogue.by_age([later, old, now], NOW) == [now, old, later]
+    assert catalogue.newest_verified([later, old], NOW) == old
+    assert catalogue.newest_verified([later, of("manual", 1, verified=False)], NOW) == later
+    assert catalogue.newest_verified([of("manual", -401), later], NOW).id > later.id
+    assert expired([later, of("manual", -401)], 1, 30, NOW, set()) == []
+    assert expired([later, now, old], 1, 30, NOW, set()) == [old]
+
+
+def test_list_and_plain_restore_follow_that_rule(thynk):
+    plain = thynk.without_mongo()
+    now = plain.backup()
+    later = plain.backup()
+    dated = later.path.rename(later.path.with_name("20990101_000000"))
+    found = replace(manifests.read(dated), id=dated.name, created_at="2099-01-01T00:00:00.000Z")
+    manifests.write(dated, found)
+    folder = thynk.source.app.backup_dir
+    assert [one.id for one in backups(folder, "thynk")] == [now.id, dated.name]
+    assert catalogue.find(folder, "thynk").id == now.id
 
 
 def test_two_backups_of_one_second_count_as_two():

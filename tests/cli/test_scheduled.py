@@ -116,6 +116,8 @@ def test_drill_that_finds_damage_waits_for_its_next_time(slow, backup, held_lock
     slow.work_off()
     assert "photo" in drilled.read(slow.runner.state.drill)["failed"]["why"]
     assert DRILL not in of(slow).due()
+    entry = json.loads(slow.runner.state.schedule.read_text())[DRILL]
+    assert (entry["tries"], entry["retry_at"]) == (0, None)
     assert "photo" in of(slow).view()[DRILL]["failed"]["why"]
 
 

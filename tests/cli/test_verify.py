@@ -1,7 +1,8 @@
-"""`sheetanchor verify`, and what it finds in the folder."""
+"""`sheetanchor verify` and `prune`, and what they find in the folder."""
 
 from tests.backups.test_verify import flip
 from worker import lock
+from worker.backups.reading import reading
 
 
 def test_verify_names_the_damaged_one_exits_1_and_it_never_counts_again(cli, backup):
@@ -32,3 +33,27 @@ def test_verify_waits_for_no_deployment_and_not_for_another_verify(cli, backup, 
     cli("verify", cli.app)
     with lock.held(cli.home / "state" / "apps" / cli.app / "slow.lock", cli.app):
         assert "already" in cli("verify", cli.app, code=4).err
+
+
+def test_prune_says_what_would_go_and_then_removes_that_and_nothing_else(cli, backup):
+    theirs = backup.path.with_name("20200101_000000")
+    theirs.mkdir()
+    (theirs / "manifest.txt").write_text("an old script's")
+    newer = [cli("backup", cli.app, "--json").json["id"] for _ in range(2)]
+    assert cli("prune", cli.app, "--dry-run", "--json").json["would_remove"] == []
+    cli.config.write_text(cli.config.read_text() + "[apps.shop.backup]\nkeep = 1\n")
+
+    dry = cli("prune", cli.app, "--dry-run", "--json").json
+
+    assert dry == {"would_remove": [backup.id, newer[0]], "kept": [newer[1]]}
+    assert backup.path.exists()
+    with reading(backup.path):
+        assert cli("prune", cli.app, "--json").json["removed"] == [newer[0]]
+    assert f"{backup.id}  removed" in cli("prune", cli.app).out
+    there = sorted(path.name for path in backup.path.parent.iterdir())
+    assert there == [theirs.name, newer[1]]
+    assert "Nothing is to be removed" in cli("prune", cli.app).out
+
+
+def test_prune_waits_for_a_deployment_and_looking_does_not(cli, backup, held_lock):
+    cli("prune", cli.app, "--dry-run")

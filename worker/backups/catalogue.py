@@ -2,11 +2,15 @@
 
 A folder without this app's manifest is somebody else's and is never touched; one whose
 name begins with a dot is being made or removed, and is not listed.
+
+One rule says which is newer (`by_age`), for lists, restores, drills and retention alike.
 """
 
 import logging
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +19,7 @@ from worker.backups import manifest as manifests
 from worker.backups.manifest import Manifest
 from worker.backups.verification import Verification
 from worker.backups.verify import RECORD
+from worker.clock import SystemClock, parse
 from worker.errors import BackupError, NotFoundError
 from worker.formats import BACKUP_ID
 
@@ -96,7 +101,18 @@ def _verified_at(manifest: Manifest, last: Verification | None) -> str | None:
 def backups(folder: Path, app: str) -> list[Backup]:
     """Return the app's backups, newest first. A damaged manifest is logged and left out."""
     found = [_backup(path) for path in _folders(folder) if BACKUP_ID.fullmatch(path.name)]
-    return sorted((each for each in found if each and each.app == app), key=_age, reverse=True)
+    return by_age([each for each in found if each and each.app == app])
+
+
+def by_age(found: Iterable[Backup], now: datetime | None = None) -> list[Backup]:
+    """Return the backups newest first; what is dated later than now comes last.
+
+    A clock that was wrong made those: nobody knows how old they are, so they count as
+    newest only where there is nothing else.
+    """
+    moment = now or SystemClock().now()
+    known = sorted(found, key=_age, reverse=True)
+    return sorted(known, key=lambda each: parse(each.created_at) > moment)
 
 
 def folders(folder: Path, app: str) -> list[Path]:
@@ -129,9 +145,9 @@ def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
     return wanted
 
 
-def newest_verified(found: list[Backup]) -> Backup | None:
+def newest_verified(found: Iterable[Backup], now: datetime | None = None) -> Backup | None:
     """Return the newest of the verified ones, or None."""
-    return max((each for each in found if each.verified_at), key=_age, default=None)
+    return next((each for each in by_age(found, now) if each.verified_at), None)
 
 
 def clean_partial(folder: Path, app: str) -> list[str]:

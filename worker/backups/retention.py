@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worker.adapters import files
 from worker.backups import catalogue
-from worker.backups.catalogue import DELETING, Backup
+from worker.backups.catalogue import DELETING, Backup, by_age, newest_verified
 from worker.backups.reading import removing
 from worker.clock import parse
 from worker.errors import BusyError
@@ -26,7 +26,7 @@ def expired(
     now: datetime,
     needed: Collection[str],
 ) -> list[Backup]:
-    """Return what may be removed, oldest first; `backups` are newest first.
+    """Return what may be removed, oldest first.
 
     Of each kind the newest `keep` verified ones stay, and what is newer than those. So do
     the newest verified backup of all and the one that a plain restore takes, the ids in
@@ -34,13 +34,13 @@ def expired(
     now was made by a clock that has been set back: it neither goes nor counts, or each new
     one would go for its sake.
     """
-    backups = [one for one in backups if parse(one.created_at) <= now]
     usual = [one for one in backups if one.kind != "safety"]
-    newest = {one.id for one in map(catalogue.newest_verified, ([*backups], usual)) if one}
+    newest = {one.id for found in (backups, usual) if (one := newest_verified(found, now))}
+    dated = [one for one in by_age(backups, now) if parse(one.created_at) <= now]
     young = now - timedelta(days=keep_safety_days)
     seen: dict[str, int] = {}
     removable = []
-    for backup in backups:
+    for backup in dated:
         newer = seen.get(backup.kind, 0)
         seen[backup.kind] = newer + bool(backup.verified_at)
         protected = (

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("data", "Back an app's data up, now."),
     "backups": ("data", "List an app's backups."),
     "verify": ("proving", "Read an app's backups back, every byte."),
+    "prune": ("data", "Remove the backups that retention keeps no longer."),
     "drill": ("proving", "Try a restore, beside everything that is live."),
     "status": ("status", "Show what runs."),
     "history": ("showing", "List an app's deployments."),
