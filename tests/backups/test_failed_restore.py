@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backups.forging import forge_collection
 from tests.backups.support import fingerprint, tree, uuids
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_writer import Writer
@@ -80,6 +81,18 @@ def test_what_mongod_did_not_keep_is_never_swapped_in(spoilt, monkeypatch):
     with pytest.raises(RestoreError, match="read back as 999 documents"):
         thynk.restore(backup)
     assert fingerprint(thynk.db) == live
+
+
+def test_a_duplicate_for_a_unique_index_leaves_everything_as_it_was(spoilt):
+    thynk, backup, _, _ = spoilt
+    index = backup.manifest().databases["thynk"]["b"].indexes
+    forge_collection(backup, "b", indexes=[index[0], {**index[1], "unique": True}])
+    live, ids, files = fingerprint(thynk.db), uuids(thynk.db), tree(thynk.uploads)
+    with pytest.raises(RestoreError, match=r"build the indexes .*E11000 duplicate key"):
+        thynk.restore(backup)
+    assert (fingerprint(thynk.db), uuids(thynk.db)) == (live, ids)
+    assert [one[0] for one in tree(thynk.uploads).values()] == [one[0] for one in files.values()]
+    assert thynk.env.read_text() == "SECRET=two\n"
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

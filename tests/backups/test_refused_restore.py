@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.backups.forging import forge_collection
 from tests.backups.support import fingerprint, running_mongod, thynk_on, tree
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo_writer import Writer
-from worker.backups import catalogue, dump
+from worker.backups import catalogue
 from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup
-from worker.backups.dump import entry_files
 from worker.backups.elsewhere import refuse_name
 from worker.backups.verify import verify
-from worker.errors import BackupError, RestoreError, UsageError
+from worker.errors import BackupError, FullError, RestoreError, UsageError
 from worker.steps.data import _lost
 
 MIB = 1 << 20
@@ -66,7 +66,7 @@ def test_too_little_room_for_mongod_is_seen_before_it_ends_there(disk, tmp_path)
         live = fingerprint(thynk.db)
         for room in (BLOBS + 90, BLOBS + 112):  # the second for either of them, not for both
             leave(there, room)
-            with pytest.raises(RestoreError, match=r"thynk needs about 140\.\d MiB .* mongod's"):
+            with pytest.raises(FullError, match=r"thynk needs about 140\.\d MiB .* mongod's"):
                 thynk.restore(backup)
             assert fingerprint(thynk.db) == live
             assert thynk.db.list_collection_names() == ["blobs"]
@@ -88,11 +88,11 @@ def test_too_little_room_for_uploads_is_seen_and_a_disk_that_fills_gives_it_back
     backup = thynk.backup()
     (there / "big").write_bytes(os.urandom(8 * MIB))
     before, free = tree(there), os.statvfs(there).f_bavail
-    with pytest.raises(RestoreError, match=r"needs 9\.0 MiB .* and 8\.0 MiB are free"):
+    with pytest.raises(FullError, match=r"needs 9\.0 MiB .* and 8\.0 MiB are free"):
         thynk.restore(backup)
     # The room that was seen is gone meanwhile: the disk itself says so.
     monkeypatch.setattr(Tree, "free_bytes", lambda _: 1 << 40)
-    with pytest.raises(RestoreError, match=r"before it replaced anything: .*No space left"):
+    with pytest.raises(FullError, match=r"before it replaced anything: .*No space left"):
         thynk.restore(backup)
     assert os.statvfs(there).f_bavail == free
     assert [one[:4] for one in tree(there).values()] == [one[:4] for one in before.values()]
@@ -191,17 +191,7 @@ def test_a_lost_config_file_is_not_written_through_a_link(spoilt, tmp_path):
 @pytest.mark.parametrize("name", ["system.views", "_sheetanchor_restore.0000", "a$b", ".a"])
 def test_a_manifest_with_a_collection_that_is_no_app_s_is_refused(spoilt, name):
     thynk, backup = spoilt
-    found = manifests.read(backup.path)
-    entry = found.databases["thynk"]["c"]
-    folder = backup.path / "mongodb/thynk"
-    entry = replace(entry, name=name)
-    metadata, data = entry_files("thynk", entry)
-    (folder / "c.bson.gz").rename(backup.path / data)
-    (folder / "c.metadata.json.gz").unlink()
-    entry = replace(entry, metadata_file=metadata, file=data)
-    with Tree(backup.path) as opened:
-        forged = dump._write_metadata(opened, entry)
-    manifests.write(backup.path, replace(found, databases={"thynk": {name: forged}}))
+    forge_collection(backup, "c", name=name)
     live = fingerprint(thynk.db)
     with pytest.raises(RestoreError, match="no collection of an app's"):
         thynk.restore(backup)

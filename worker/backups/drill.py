@@ -27,7 +27,7 @@ from worker.backups.load import Load
 from worker.backups.manifest import CollectionEntry, Manifest
 from worker.backups.place import Place
 from worker.backups.reading import reading
-from worker.backups.restore import checked
+from worker.backups.refusals import checked
 from worker.backups.scratch import MARK, VIEWS, Scratch
 from worker.backups.settings import Settings
 from worker.backups.source import STAGING, Source

@@ -21,7 +21,7 @@ from worker.backups.difference import CollectionChange
 from worker.backups.entries import entry_files
 from worker.backups.manifest import CollectionEntry, Json
 from worker.backups.text import size_text
-from worker.errors import RestoreError
+from worker.errors import FullError, RestoreError
 
 BATCH_BYTES = 8 << 20
 BATCH_DOCUMENTS = 50_000  # the server's limit is 100,000
@@ -55,7 +55,7 @@ class Load:
         }
 
     def refuse_full_disk(self) -> None:
-        """Raise RestoreError where what is staged might not fit: a full disk ends mongod itself.
+        """Raise FullError where what is staged might not fit: a full disk ends mongod itself.
 
         mongod's own compression packs less tightly than ours: 358 and 86 MB of indexes where
         a backup had 258 (measured). What does not compress takes no more than it is.
@@ -64,7 +64,7 @@ class Load:
         needed = ROOM + sum(min(entry.bytes, 2 * entry.file_size) for entry in staged)
         free = self._writer.free_bytes()
         if staged and free is not None and needed > free:
-            raise RestoreError(
+            raise FullError(
                 f"{self._source} needs about {size_text(needed)} beside the live collections, and "
                 f"{size_text(free)} are free on mongod's disk.",
                 remedy="Free some space there; nothing live was touched.",

@@ -7,24 +7,30 @@ kill at any point, a second run finishes it. The caller holds the app's lock, ha
 the app, and has made a safety backup.
 """
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from worker.adapters.files_tree import Tree
-from worker.adapters.mongo import Mongo
-from worker.adapters.mongo_server import OURS
 from worker.backups.catalogue import Backup
-from worker.backups.difference import PARTS, Difference, difference, kept_in
+from worker.backups.difference import Difference, difference, kept_in
 from worker.backups.elsewhere import load_into
 from worker.backups.load import Load
 from worker.backups.manifest import Manifest
-from worker.backups.place import Place
+from worker.backups.place import Place, was_killed
+from worker.backups.refusals import checked
 from worker.backups.settings import Settings
 from worker.backups.source import Source
-from worker.backups.verify import verify
-from worker.errors import RestoreError, SheetanchorError, UsageError
+from worker.errors import (
+    FullError,
+    RestoreError,
+    SheetanchorError,
+    UnavailableError,
+)
+
+UPLOADS = (None, "uploads")  # what `only` says when they are restored, too
 
 log = logging.getLogger(__name__)
 
@@ -75,59 +81,6 @@ def restore(
         return _in_place(target, backup, manifest, only, report)
 
 
-def checked(target: Source, backup: Backup, only: str | None, to_database: str | None) -> Manifest:
-    """Return the manifest of a backup that is whole, belongs here and could be restored.
-
-    Nothing is touched. Raises BackupError, UsageError, RestoreError or UnavailableError.
-    """
-    if only is not None and only not in PARTS:
-        raise UsageError(f"{only!r} is no part.", remedy=f"Use one of {', '.join(PARTS)}.")
-    if to_database is not None and only not in (None, "mongodb"):
-        raise UsageError(
-            f"Only MongoDB can be loaded into another database, not {only}.",
-            remedy="Leave out either.",
-        )
-    if backup.app != target.app.name:
-        raise UsageError(
-            f"The backup {backup.id} is of {backup.app}, not of {target.app.name}.",
-            remedy=f"Name a backup of {target.app.name}.",
-        )
-    manifest = verify(backup.path)
-    if manifest.app != target.app.name:
-        raise UsageError(f"{backup.path} is of {manifest.app}.", remedy="Name another backup.")
-    if only in (None, "mongodb") and manifest.databases:
-        _check_databases(target.mongo, manifest, to_database)
-    return manifest
-
-
-def _check_databases(mongo: Mongo | None, manifest: Manifest, to_database: str | None) -> None:
-    if mongo is None:
-        raise UsageError(
-            "The backup holds databases, and data.mongodb is not set.",
-            remedy="Set it, or restore with --only uploads.",
-        )
-    there, here = manifest.server.get("version", "0"), mongo.server().version
-    if _release(here) < _release(there):
-        raise RestoreError(
-            f"The backup was made with MongoDB {there}, and {here} runs here. Nothing was touched.",
-            remedy=f"Install MongoDB {there} or newer.",
-        )
-    for database, entry in manifest.collections():
-        if entry.name.startswith(("system.", OURS, ".")) or {"$", "\0"} & {*entry.name}:
-            raise RestoreError(
-                f"The backup holds {database}.{entry.name!r}, which is no collection of an app's. "
-                "Nothing was touched.",
-                remedy="Use another backup; somebody edited this one.",
-            )
-    unknown = sorted(manifest.databases.keys() - set(mongo.databases))
-    if unknown and to_database is None:
-        raise UsageError(
-            f"The backup holds {', '.join(unknown)}, which data.mongodb does not name.",
-            remedy="Add it to data.databases, or load it elsewhere with --to-database.",
-        )
-    mongo.refuse_unsupported()
-
-
 def _in_place(
     target: Source,
     backup: Backup,
@@ -141,7 +94,11 @@ def _in_place(
     found = difference(target, manifest, only=only, report=report)
     with ExitStack() as stack:
         backed_up = stack.enter_context(Tree(backup.path))
-        parts = _parts(target, manifest, found, stack, report)
+        parts: list[Place | Settings | Load] = []
+        for place in _places(target, manifest, found, report) if only in UPLOADS else ():
+            stack.callback(place.close)
+            parts.append(place)
+        parts += _parts(target, manifest, found, report)
         _staged(parts, backed_up)
         with _after_the_first_touch():
             for part in parts:
@@ -155,23 +112,13 @@ def _in_place(
 
 
 def _parts(
-    target: Source,
-    manifest: Manifest,
-    found: Difference,
-    stack: ExitStack,
-    report: Callable[[str], None],
-) -> list[Load | Place | Settings]:
-    """Return what has to be put back: uploads, then config, then databases.
+    target: Source, manifest: Manifest, found: Difference, report: Callable[[str], None]
+) -> list[Settings | Load]:
+    """Return what has to be put back of config and databases.
 
-    The databases come last: their swap is the shortest.
+    The databases come last of all: their swap is the shortest.
     """
-    parts: list[Load | Place | Settings] = []
-    for root in target.app.data.uploads:
-        kept = kept_in(manifest, root)
-        if any(f"{change.path}/".startswith(f"uploads/{root}/") for change in found.uploads):
-            place = Place(target.app.checkout / root, root, kept, report)
-            stack.callback(place.close)
-            parts.append(place)
+    parts: list[Settings | Load] = []
     if found.config:
         parts.append(Settings(target.stored_config(), manifest.files_by_path(), found.config))
     for database, entries in manifest.databases.items():
@@ -181,7 +128,18 @@ def _parts(
     return parts
 
 
-def _staged(parts: list[Load | Place | Settings], backup: Tree) -> None:
+def _places(
+    target: Source, manifest: Manifest, found: Difference, report: Callable[[str], None]
+) -> Iterator[Place]:
+    """Yield the uploads folders that have to be put back, or that a killed run left unfinished."""
+    for root in target.app.data.uploads:
+        top, kept = target.app.checkout / root, kept_in(manifest, root)
+        differs = any(f"{one.path}/".startswith(f"uploads/{root}/") for one in found.uploads)
+        if differs or was_killed(top):
+            yield Place(top, root, kept, report)
+
+
+def _staged(parts: list[Place | Settings | Load], backup: Tree) -> None:
     for part in parts:
         part.refuse_full_disk()
     try:
@@ -194,7 +152,7 @@ def _staged(parts: list[Load | Place | Settings], backup: Tree) -> None:
         raise
 
 
-def _discard(part: Load | Place | Settings) -> None:
+def _discard(part: Place | Settings | Load) -> None:
     try:
         part.discard()
     except (SheetanchorError, OSError) as error:
@@ -221,7 +179,8 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise RestoreError(
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (FullError if full else RestoreError)(
             f"The restore failed before it replaced anything: {error}.",
             remedy="See that the disk has space and is healthy, then try again.",
         ) from error
@@ -229,15 +188,13 @@ def _in_our_words() -> Iterator[None]:
 
 @contextmanager
 def _after_the_first_touch() -> Iterator[None]:
+    """Say that live data was touched. What is only away stays that: it is waited for."""
     try:
         yield
     except (SheetanchorError, OSError, ValueError) as error:
         why = error.message if isinstance(error, SheetanchorError) else str(error)
-        raise RestoreError(
+        kind = UnavailableError if isinstance(error, UnavailableError) else RestoreError
+        raise kind(
             f"The restore failed after it had begun to replace data: {why}",
             remedy="Mend that and run the same restore again: it does what is left.",
         ) from error
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
