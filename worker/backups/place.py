@@ -18,9 +18,14 @@ from worker.backups.keep import as_stat
 from worker.backups.manifest import FileEntry
 from worker.backups.source import STAGING
 from worker.backups.text import size_text
-from worker.errors import RestoreError
+from worker.errors import FullError, RestoreError
 
 AT_ONCE = 8  # files synced at a time
+
+
+def was_killed(top: Path) -> bool:
+    """Return whether a restore of this folder did not come to its end."""
+    return (top / STAGING).exists()
 
 
 class Place:
@@ -42,11 +47,11 @@ class Place:
         self._staged: dict[str, str] = {}
 
     def refuse_full_disk(self) -> None:
-        """Raise RestoreError where what differs does not fit beside the live files."""
+        """Raise FullError where what differs does not fit beside the live files."""
         needed = sum(entry.size for entry in self._to_copy)
         free = self._live.free_bytes()
         if needed > free:
-            raise RestoreError(
+            raise FullError(
                 f"{self._root} needs {size_text(needed)} beside the live files, and "
                 f"{size_text(free)} are free.",
                 remedy="Free some space; nothing live was touched.",
@@ -75,12 +80,12 @@ class Place:
                 self._make_folder(change.path)
         for path, staged in self._staged.items():
             self._live.swap_in(staged, self._inner(path))
-        self._live.remove(STAGING)
-        for change in self._changes:
-            if change.what == "metadata":
-                entry = self._kept[change.path]
-                self._live.set_metadata(self._inner(change.path), as_stat(entry))
+        for entry in [self._kept[one.path] for one in self._changes if one.what == "metadata"]:
+            self._live.set_metadata(self._inner(entry.path), as_stat(entry))
         self._finish_folders()
+        self._live.remove(STAGING)  # last: while it is there, a second run does all this again
+        if self._kept:  # else the folder was not there to be saved
+            self._live.set_metadata("", as_stat(self._kept[f"uploads/{self._root}"]))
 
     def discard(self) -> None:
         """Remove what was staged."""
