@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from tests.clocks import FakeClock
-from worker import configfile, lock
+from worker import configfile, lock, recovery
 from worker.adapters.git import Checkout
 from worker.deployment import Status, view
 from worker.errors import BusyError, UnavailableError
@@ -18,6 +18,7 @@ from worker.jobs import Runner
 from worker.journal import Journal
 from worker.ledger import Ledger, connect
 from worker.reconcile import BUSY, NOT_REACHED, look, wanted
+from worker.requests import FREEZE, Request, Requests
 from worker.rounds import Rounds
 
 WHO = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
@@ -117,6 +118,30 @@ def test_head_is_deployed_while_redis_is_down(runner, own_redis):
     look(runner, remote(runner))
 
     assert len(runner.ran) == 1
+
+
+def test_death_and_freeze_of_the_last_moment_come_first_also_without_redis(
+    runner, own_redis, monkeypatch
+):
+    """After all was worked off, and before the lock is held again to judge the head."""
+    runner.ledger = Ledger(connect(own_redis.url, for_web=True))
+    own_redis.stop()
+    push(runner)
+    left = wanted(runner, remote(runner)())
+
+    def last_moment():
+        monkeypatch.undo()  # the second time, at the end of the look, is the real one
+        Journal.begin(runner.state.journals, left, runner.clock)  # by a process that died
+        asked = Request(id="1", verb=FREEZE, by="ann", at=left.queued_at)
+        Requests(runner.state.requests).leave(asked)
+
+    monkeypatch.setattr(runner, "work_off", last_moment)
+
+    look(runner, remote(runner))
+
+    assert runner.ran == ()
+    assert runner.decisions.read()["hold"]["kind"] == "frozen"
+    assert recovery.open_journals(runner.state, runner.clock) == []
 
 
 def test_nothing_is_deployed_while_somebody_works_on_the_app(runner):

@@ -51,6 +51,8 @@ def look(runner: Runner, ask: Ask) -> int:
     runner.work_off()
     try:
         with runner.locked():
+            runner.recover()  # somebody may have died, or asked for a freeze, since
+            runner.settle()
             if (found := wanted(runner, head)) and not _queue(runner, found):
                 runner.run(found)  # without Redis nobody can tell us of a newer one
     except BusyError:
