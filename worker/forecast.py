@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from worker.adapters.containers import Container
+from worker.backups import counted
 from worker.errors import HeldError, SheetanchorError, SkippedError
 from worker.journal import journals
 from worker.release import Release, replicas, with_other_contents
@@ -92,7 +93,20 @@ def _ways_back(attempt: Attempt) -> Forecast:
     return {
         "returns_to": attempt.fact("preflight", "previous_revision"),
         "could_set_aside_seconds": longest if app.rollback.data == "restore" else None,
+        "last_backup": _last_backup(attempt),
     }
+
+
+def _last_backup(attempt: Attempt) -> str:
+    """Return of which moment the backup is that a way back restores, and what it lacks."""
+    app, mongo = attempt.app, attempt.mongo
+    if app.backup.consistency == "quiesce":
+        pause = f"at most {app.backup.max_pause:g} s"
+        return f"Of one moment: the app stands still for it, {pause}. It lacks nothing."
+    lacks = "It lacks what the old version writes from then until its stop; a restore sets it aside"
+    if mongo is None or mongo.server().snapshots:
+        return f"Of one moment; the app is not stopped for it. {lacks}."
+    return f"Of one moment only if nothing is written meanwhile ({counted.REMEDY}). {lacks}."
 
 
 def _services(attempt: Attempt) -> Forecast:

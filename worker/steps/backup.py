@@ -11,5 +11,6 @@ def run(attempt: Attempt) -> Facts:
         "backup": made.id,
         "bytes": made.bytes,
         "backup_seconds": made.seconds,
+        "one_moment": not made.torn,
         "new_warnings": made.warnings,
     }

@@ -19,6 +19,10 @@ from worker.steps import lend
 from worker.steps.attempt import Attempt, Facts
 
 READ_BACK = 0.3  # of a backup's time at most: reading it back, linked files too
+CHOICES = (
+    'Raise backup.max_pause, or set consistency = "live": then the app is not stopped for its'
+    " backup, and what it writes after that is set aside by a restore."
+)
 Readings = Mapping[str, Reading]
 
 
@@ -30,6 +34,7 @@ class Made:
     bytes: int
     seconds: float
     warnings: list[str]
+    torn: str  # why it is not of one moment; empty when it is
 
 
 def source(attempt: Attempt) -> Source:
@@ -102,7 +107,7 @@ def back_up(
         if limit is not None and attempt.clock.monotonic() - began > limit:
             raise BackupError(
                 "The backup took longer than the app may be stopped (max_pause).",
-                remedy='Raise backup.max_pause, or set consistency = "live".',
+                remedy=CHOICES,
             )
 
     made = making.make(
@@ -116,7 +121,10 @@ def back_up(
         report=report,
     )
     seconds = round(attempt.clock.monotonic() - began, 3)
-    return Made(made.id, made.bytes, seconds, list(made.warnings))
+    torn = "" if made.one_moment else made.one_moment_why
+    if torn:
+        attempt.say(f"{made.id} is not of one moment: {torn}")
+    return Made(made.id, made.bytes, seconds, list(made.warnings), torn)
 
 
 def newest(attempt: Attempt) -> str | None:

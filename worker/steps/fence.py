@@ -17,7 +17,13 @@ def run(attempt: Attempt) -> Facts:
     first = attempt.fact("backup", "backup")
     if attempt.app.backup.consistency == "live":
         made = data.back_up(attempt, "fence", previous=first)
-        return {"backup": made.id, "stopped_at": None}
+        torn = f"The backup that a way back restores is not of one moment: {made.torn}."
+        return {
+            "backup": made.id,
+            "stopped_at": None,
+            "one_moment": not made.torn,
+            "new_warnings": [torn] if made.torn else [],
+        }
     began = attempt.clock.monotonic()
     stopped_at = rfc3339(attempt.clock.now())
     quiet.stop(attempt, attempt.containers)
@@ -28,7 +34,12 @@ def run(attempt: Attempt) -> Facts:
     calm = data.readings(attempt)
     made = data.back_up(attempt, "fence", previous=first, limit=left)
     _no_foreign_writer(data.written_since(attempt, calm))
-    return {"backup": made.id, "stopped_at": stopped_at, "operations_waited_for": waited}
+    return {
+        "backup": made.id,
+        "stopped_at": stopped_at,
+        "one_moment": not made.torn,
+        "operations_waited_for": waited,
+    }
 
 
 def check(attempt: Attempt) -> None:
@@ -45,7 +56,7 @@ def check(attempt: Attempt) -> None:
         raise GuardError(
             f"The fence's backup is expected to stop the app for {expected:.0f} s,"
             f" more than max_pause ({limit:g} s).",
-            remedy='Raise backup.max_pause, or set consistency = "live".',
+            remedy=data.CHOICES,
         )
 
 
