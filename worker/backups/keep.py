@@ -6,8 +6,9 @@ warnings, and the backup is then not of one moment.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from worker.adapters import files
@@ -109,7 +110,8 @@ class Keep:
                     return None
                 racy = files.just_written(before)
                 with closing(backup.create(stored)) as out:
-                    digest, size = files.sha256(files.chunks(descriptor), files.write_all(out))
+                    parts = self._ticking(files.chunks(descriptor), stored)
+                    digest, size = files.sha256(parts, files.write_all(out))
                 after = files.stat_of(descriptor)
             entry = replace(_from_stat(stored, before), sha256=digest, size=size, racy=racy)
             backup.set_metadata(stored, as_stored(entry))
@@ -118,6 +120,14 @@ class Keep:
         self.moved.append(stored)
         self.warnings.append(f"{stored} was written to each time it was copied.")
         return entry
+
+    def _ticking(self, parts: Iterable[bytes], stored: str) -> Iterator[bytes]:
+        """Yield the parts of a file, which may be a big one: a limit must end it, too."""
+        size = 0
+        for part in parts:
+            size += len(part)
+            self._progress.tick(partial("{}: {} bytes so far".format, stored, size))
+            yield part
 
     def _config(self, backup: Tree, stored: str, path: Path) -> list[FileEntry]:
         _make_parents(backup, stored)
