@@ -1,4 +1,5 @@
 import gzip
+import json
 import threading
 import time
 
@@ -224,7 +225,8 @@ def test_nothing_acknowledged_before_the_fence_is_lost(running):
         while not stop.is_set():
             n += 1
             name = f"{worker}-{n}"
-            if running.post("/documents", b'{"name": "%s"}' % name.encode()):
+            body = json.dumps({"name": name, "n": name}).encode()  # n is unique
+            if running.post("/documents", body):
                 acknowledged.append(("document", name))
             if running.post(f"/files/{name}", b"x"):
                 acknowledged.append(("file", name))
