@@ -9,6 +9,7 @@ import logging
 import shutil
 from typing import Any
 
+from worker import asides
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, drilled, retention, seen
 from worker.backups.catalogue import Backup
@@ -24,14 +25,16 @@ log = logging.getLogger(__name__)
 
 
 def tidy(app: App, state: State, engine: Engine, clock: Clock) -> None:
-    """Remove work folders, partial and expired backups, releases beyond `keep_releases`.
+    """Remove what nobody needs: work folders, partial and expired backups, releases, refs.
 
     The caller holds the app's lock.
     """
     for work in state.works.iterdir():
         shutil.rmtree(work)
     prune(app, state, clock)
-    _releases(app, state, engine, _needed(state))
+    kept = _releases(app, state, engine, _needed(state))
+    if gone := asides.prune(app, state, clock, kept):
+        log.info("refs.removed", extra={"app": app.name, "refs": gone})
 
 
 def prune(app: App, state: State, clock: Clock) -> list[str]:
@@ -61,8 +64,8 @@ def _needed(state: State) -> set[Any]:
     return {running.get("release"), running.get("previous_release")} - {None}
 
 
-def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:
-    """Keep the newest complete releases; the others' folders and pins go."""
+def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> set[Any]:
+    """Keep the newest complete releases, and return them; the others' folders and pins go."""
     complete = [folder for folder in state.releases.iterdir() if (folder / "images.json").exists()]
     newest = sorted(folder.name for folder in complete)[-app.rollback.keep_releases :]
     kept = {*newest, *needed}
@@ -72,6 +75,7 @@ def _releases(app: App, state: State, engine: Engine, needed: set[Any]) -> None:
     for tag in engine.tags(f"sheetanchor/{app.name}"):
         if not any(tag.rpartition(":")[2].startswith(f"{release}-") for release in kept):
             _let_go(engine, tag)
+    return kept
 
 
 def _let_go(engine: Engine, tag: str) -> None:

@@ -65,6 +65,10 @@ def test_local_changes_are_kept_and_come_back_with_the_old_version(running):
     ]
     kept = running.git("show", f"refs/sheetanchor/{good['id']}:app.py", cwd=running.checkout)
     assert "edited on the server" in kept
+    ref = f"refs/sheetanchor/{good['id']}"
+    found = running.cli_json("status", running.name)["set_aside"]
+    assert found == [{"ref": ref, "deployment": good["id"], "holds": ["app.py"]}]
+    assert f"git show {ref}" in running.cli("status", running.name).stdout
 
 
 COMPOSE = """

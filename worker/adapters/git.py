@@ -13,6 +13,8 @@ from worker.errors import StepError
 
 __all__ = ["Checkout", "Head"]
 
+ASIDES = "refs/sheetanchor/"
+
 
 class Checkout(Repository):
     """A clone whose files a deployment moves."""
@@ -55,6 +57,21 @@ class Checkout(Repository):
         if kept:
             with self.locks.ours():
                 self.run(["update-ref", f"refs/heads/{self.branch}", kept])
+
+    def asides(self) -> dict[str, str]:
+        """Return name -> commit of what deployments kept, without what the remote has."""
+        argv = ["for-each-ref", "--format=%(refname) %(objectname)", ASIDES]
+        refs = dict(line.split(" ") for line in self.run(argv).splitlines())
+        named = {name.removeprefix(ASIDES): commit for name, commit in refs.items()}
+        return {name: commit for name, commit in named.items() if "/" not in name}
+
+    def changes_of(self, commit: str) -> list[str]:
+        """Return the paths that a commit of `local_changes` changed."""
+        return sorted(self.changed(f"{commit}^", commit))
+
+    def let_go(self, ref: str, commit: str) -> None:
+        """Remove a ref, if it is what it was when somebody looked."""
+        self.run(["update-ref", "-d", ref, commit])
 
     def move(self, before: str, after: str, head: Head, *, without: Sequence[str]) -> list[str]:
         """Make the work tree `after`, coming from `before`; then HEAD and index `head`.

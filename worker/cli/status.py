@@ -5,15 +5,16 @@ from typing import Any
 
 import click
 
-from worker import aftermath, operations
+from worker import aftermath, asides, operations
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
 from worker.backups import catalogue
 from worker.cli import output, past, running, text
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
+from worker.clock import SystemClock
 from worker.config import App
-from worker.errors import StepError, UnavailableError
+from worker.errors import CommandError, StepError, UnavailableError
 from worker.ledger import Ledger
 from worker.requests import Requests
 from worker.state import State
@@ -37,6 +38,7 @@ def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
     last = past.deployments(session, app, ledger, 1)
     return {
         **aftermath.summary(app, state, backups),
+        "set_aside": _set_aside(app, state),
         "requests": [asdict(one) for one in Requests(state.requests).all()],
         "last_deployment": last[0] if last else None,
         "containers": _containers(app, state),
@@ -50,6 +52,20 @@ def _containers(app: App, state: State) -> list[dict[str, Any]] | None:
     except (UnavailableError, StepError) as error:
         output.tell(f"warning: {error}")
         return None
+
+
+def _set_aside(app: App, state: State) -> list[dict[str, Any]]:
+    """Return where a person's work is that a deployment took out of the checkout."""
+    try:
+        found = asides.found(app, state, SystemClock())
+    except CommandError as error:
+        output.tell(f"warning: {error}")
+        return []
+    return [
+        {"ref": one.ref, "deployment": one.deployment, "holds": list(one.holds)}
+        for one in found
+        if one.lost_without
+    ]
 
 
 def shown(one: Container) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Deployments and apps in words, for people. Pure; what prints it escapes it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 from worker.cli.output import fields, table
@@ -8,6 +8,7 @@ from worker.cli.output import fields, table
 View = Mapping[str, Any]
 
 SHORT = 12  # characters of a revision
+NAMED = 5  # files and commits in a line
 MESSAGE = 60  # characters of a commit message in a list
 
 
@@ -91,7 +92,22 @@ def app(one: View) -> list[str]:
         "drill failed": _failed(drill.get("failed")),
         "next drill": (one["schedule"]["drill"] or {}).get("next"),
     }
-    return fields(shown) + containers(one["containers"])
+    return fields(shown) + _set_aside(one["set_aside"]) + containers(one["containers"])
+
+
+def _set_aside(refs: Iterable[View]) -> list[str]:
+    """Return where a person's work is that a deployment took out of the checkout."""
+    rows = [
+        (f"  git show {one['ref']}", ", ".join(one["holds"][:NAMED]), _more(one["holds"]))
+        for one in refs
+    ]
+    if not rows:
+        return []
+    return ["set aside in the checkout (`git update-ref -d REF` lets it go):", *table(rows)]
+
+
+def _more(names: Sized) -> str:
+    return f"and {len(names) - NAMED} more" if len(names) > NAMED else ""
 
 
 def _drill(one: View) -> str | None:
