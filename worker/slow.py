@@ -28,7 +28,7 @@ from worker.adapters import process
 from worker.backups.drill import Drilled
 from worker.clock import rfc3339
 from worker.deployment import new_id
-from worker.errors import BusyError, SheetanchorError, UnavailableError
+from worker.errors import BusyError, FullError, SheetanchorError, UnavailableError
 from worker.jobs import Runner, runner_of
 from worker.proving import Proving
 from worker.requests import DRILL, SLOW, Request, Requests
@@ -104,7 +104,8 @@ class Slow:
         why, remedy = redact(error.message), redact(error.remedy)
         extra = {"app": self.runner.app.name, "kind": kind, "why": why}
         log.error("schedule.failed", extra=extra)
-        again = kind == schedule.BACKUP or isinstance(error, UnavailableError)
+        away = isinstance(error, UnavailableError) and not isinstance(error, FullError)
+        again = kind == schedule.BACKUP or away
         self._schedule.failed(kind, why, remedy, again=again)
 
     @property

@@ -12,7 +12,7 @@ import threading
 from types import FrameType
 
 import worker.slow  # noqa: F401 - imported once, so that each fork of this process is ready
-from worker import configfile, lock, service
+from worker import configfile, lock, recovery, service
 from worker.adapters.process import Child
 from worker.bells import BellWorker, answer_bells, listen
 from worker.clock import SystemClock
@@ -84,7 +84,7 @@ class SlowScan(threading.Thread):
         if BACKUP not in due:
             self._told.discard(app.name)
             return bool(due)
-        if lock.is_free(state.lock):
+        if lock.is_free(state.lock) and not recovery.open_journals(state, SystemClock()):
             return True
         if app.name not in self._told:
             log.info("backup.waits", extra={"app": app.name, "why": "a deployment runs"})

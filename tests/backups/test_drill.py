@@ -14,8 +14,10 @@ from worker.adapters.mongo_writer import Writer
 from worker.backups import drill as drills
 from worker.backups import drilled
 from worker.backups.drill import drill
+from worker.backups.load import Load
+from worker.backups.place import Place
 from worker.backups.scratch import FOLDER, MARK, NOTE, Scratch, database_name
-from worker.errors import BackupError, GuardError, RestoreError
+from worker.errors import BackupError, FullError, GuardError, RestoreError
 
 SCRATCH = "thynk_sheetanchor_drill"
 
@@ -79,6 +81,20 @@ def test_what_a_killed_drill_left_goes_before_the_next(thynk, backup, monkeypatc
     run(thynk, backup)
 
     assert leftovers(thynk) == []
+
+
+@pytest.mark.parametrize("whose", ["the backups'", "mongod's"])
+def test_drill_that_would_leave_no_room_for_others_is_refused(thynk, backup, monkeypatch, whose):
+    if whose == "mongod's":
+        monkeypatch.setattr(Writer, "free_bytes", lambda _: 1000)
+    else:
+        monkeypatch.setattr(drills.disk, "free_bytes", lambda _: drills.SPARE)
+    loaded = []
+    monkeypatch.setattr(Load, "stage", lambda *_: loaded.append(1))
+    monkeypatch.setattr(Place, "stage", lambda *_: loaded.append(1))
+    with pytest.raises(FullError, match="are free"):
+        run(thynk, backup)
+    assert (loaded, leftovers(thynk)) == ([], [])
 
 
 def test_failed_drill_removes_what_it_made(thynk, backup, monkeypatch):

@@ -1,14 +1,17 @@
 """Slow work beside deployments: asked for through the API, done by a worker of its own."""
 
+import json
 import os
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.e2e.patient import patient_world
 from tests.e2e.test_holds import SLOW, START, lose_redis
-from tests.e2e.world import until
+from tests.e2e.world import toml, until
+from worker.clock import rfc3339
 
 PHOTO = "uploads/uploads/upload-0.txt"
 TERABYTE = 1 << 40  # sparse: it takes no space, and hours to read
@@ -151,3 +154,34 @@ def test_sigterm_ends_slow_work_at_once_and_it_is_done_after_the_restart(world):
     world.up()
     until(lambda: waits(world) == [], "it is done after the restart")
     until(lambda: shown(world) and shown(world)["verified_at"] > before, "it is shown")
+
+
+def test_missed_backup_is_made_up_once_also_of_a_frozen_app_and_then_drilled(world):
+    """The server was down for a month."""
+    world.stop(world.server, seconds=120)
+    world.cli("freeze", world.name, check=0)
+    crons = {"schedule": "0 2 * * *", "drill": "0 4 * * 0"}
+    text = world.config.read_text()
+    world.config.write_text(text.replace('dir = "backups"\n', 'dir = "backups"\n' + toml(crons)))
+    month_ago = rfc3339(datetime.now(UTC) - timedelta(days=31))
+    entry = {"handled": month_ago, "tries": 0} | dict.fromkeys(
+        ("retry_at", "failed", "succeeded_at")
+    )
+    due = {"backup": entry | {"cron": "0 2 * * *"}, "drill": entry | {"cron": "0 4 * * 0"}}
+    (world.state / "apps" / world.name / "schedule.json").write_text(json.dumps(due))
+    world.up()
+
+    def drilled():
+        shown = world.api("GET", f"/apps/{world.name}")[1]
+        drill = (shown.get("schedule") or {}).get("drill") or {}
+        return shown if drill.get("succeeded_at") else None
+
+    shown = until(drilled, "what was missed is made up", 120)
+
+    made = [one for one in world.backups() if one["kind"] == "scheduled"]
+    assert len(made) == 1
+    assert shown["drill"]["backup"] == shown["last_verified_backup"] == made[0]["id"]
+    assert shown["schedule"]["backup"]["failed"] is None
+    assert shown["schedule"]["backup"]["next"] > rfc3339(datetime.now(UTC))
+    assert shown["hold"]["kind"] == "frozen"
+    assert scratch(world) == []

@@ -5,6 +5,9 @@ hashed and indexed beside, then renamed; files are copied, hashed and renamed. S
 proves is that the restore works, and how long it takes; what it finds is compared with
 the manifest: every collection's documents and SHA-256, options and indexes, every file's
 SHA-256, owner and mode. Nothing live is read or written.
+
+The danger is the disk: a full one ends mongod, and with it what is live. A drill is never
+urgent, so it is refused unless it leaves room for everybody else.
 """
 
 import logging
@@ -12,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.adapters import disk
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo_writer import Writer
 from worker.backups import proof
@@ -31,9 +35,11 @@ from worker.backups.refusals import checked
 from worker.backups.scratch import MARK, VIEWS, Scratch
 from worker.backups.settings import Settings
 from worker.backups.source import STAGING, Source
-from worker.errors import RestoreError, SheetanchorError
+from worker.backups.text import size_text
+from worker.errors import FullError, RestoreError, SheetanchorError
 
 NAMED = 5  # in a sentence
+SPARE = 256 << 20  # bytes that stay free beside a drill
 
 log = logging.getLogger(__name__)
 
@@ -87,16 +93,37 @@ def drill(source: Source, backup: Backup, report: Callable[[str], None]) -> Dril
 def _restore(
     scratch: Scratch, manifest: Manifest, backup: Backup, report: Callable[[str], None]
 ) -> None:
+    loads = [_load(scratch, database, manifest, report) for database in manifest.databases]
+    _refuse_full_disk(scratch, manifest)
+    for load in loads:
+        load.refuse_full_disk()
     with Tree(backup.path) as tree:
         for root in manifest.uploads:
             _place(scratch.folder / "uploads" / root, root, manifest, tree, report)
         _settings(scratch, manifest, tree)
-        for database, entries in manifest.databases.items():
-            changes = [CollectionChange(database, name, "missing") for name in entries]
-            load = Load(scratch.writers()[database], database, entries, changes, report)
-            load.refuse_full_disk()
+        for load in loads:
+            load.refuse_full_disk()  # again: what was restored so far may be on that disk
             load.stage(tree)
             load.swap()
+
+
+def _load(
+    scratch: Scratch, database: str, manifest: Manifest, report: Callable[[str], None]
+) -> Load:
+    entries = manifest.databases[database]
+    changes = [CollectionChange(database, name, "missing") for name in entries]
+    return Load(scratch.writers()[database], database, entries, changes, report)
+
+
+def _refuse_full_disk(scratch: Scratch, manifest: Manifest) -> None:
+    needed = SPARE + sum(entry.size for entry in manifest.files)
+    free = disk.free_bytes(scratch.folder)
+    if needed > free:
+        raise FullError(
+            f"A drill needs {size_text(needed)} beside the backups, {size_text(SPARE)} of it to"
+            f" spare, and {size_text(free)} are free.",
+            remedy="Free some space, or move backup.dir to another disk.",
+        )
 
 
 def _place(

@@ -65,7 +65,6 @@ class Scratch:
         for writer in self.writers().values():
             user = self.source.mongo.restores_as if self.source.mongo else None
             mongo_guards.check_restorable(writer, user)
-            writer.create(MARK, {})
             writer.insert(MARK, [BSON.encode({"app": app})])
         self.folder.mkdir(mode=0o700)
         files.write(self.folder / NOTE, json.dumps({"app": app}).encode())
