@@ -120,28 +120,48 @@ def test_head_is_deployed_while_redis_is_down(runner, own_redis):
     assert len(runner.ran) == 1
 
 
-def test_death_and_freeze_of_the_last_moment_come_first_also_without_redis(
-    runner, own_redis, monkeypatch
-):
-    """After all was worked off, and before the lock is held again to judge the head."""
+@pytest.fixture
+def in_the_last_moment(runner, own_redis, monkeypatch):
+    """Have something happen after all was worked off, before the lock is held to judge the head.
+
+    Redis is away, so that a look deploys by itself. Returns what was left half-done then.
+    """
     runner.ledger = Ledger(connect(own_redis.url, for_web=True))
     own_redis.stop()
     push(runner)
+
+    def look_while(happens):
+        half_done, todo, work_off, run = [], [happens], runner.work_off, runner.run
+
+        def then_run(one):
+            half_done.extend(recovery.open_journals(runner.state, runner.clock))
+            return run(one)
+
+        monkeypatch.setattr(runner, "work_off", lambda: todo.pop()() if todo else work_off())
+        monkeypatch.setattr(runner, "run", then_run)
+        look(runner, remote(runner))
+        return half_done
+
+    return look_while
+
+
+def test_who_died_in_the_last_moment_is_recovered_first(runner, in_the_last_moment):
     left = wanted(runner, remote(runner)())
 
-    def last_moment():
-        monkeypatch.undo()  # the second time, at the end of the look, is the real one
-        Journal.begin(runner.state.journals, left, runner.clock)  # by a process that died
-        asked = Request(id="1", verb=FREEZE, by="ann", at=left.queued_at)
-        Requests(runner.state.requests).leave(asked)
+    half_done = in_the_last_moment(
+        lambda: Journal.begin(runner.state.journals, left, runner.clock),
+    )
 
-    monkeypatch.setattr(runner, "work_off", last_moment)
+    assert (len(runner.ran), half_done) == (1, [])
 
-    look(runner, remote(runner))
+
+def test_freeze_asked_for_in_the_last_moment_holds(runner, in_the_last_moment):
+    asked = Request(id="1", verb=FREEZE, by="ann", at="2026-11-22T00:00:00Z")
+
+    in_the_last_moment(lambda: Requests(runner.state.requests).leave(asked))
 
     assert runner.ran == ()
     assert runner.decisions.read()["hold"]["kind"] == "frozen"
-    assert recovery.open_journals(runner.state, runner.clock) == []
 
 
 def test_nothing_is_deployed_while_somebody_works_on_the_app(runner):
