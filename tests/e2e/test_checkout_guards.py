@@ -169,28 +169,40 @@ def test_link_in_place_of_a_folder_is_refused_and_its_remedy_keeps_it(world):
     assert (shelf.readlink(), (shelf / "book").read_text()) == (disk, "a user's")
 
 
-def test_edited_tracked_env_file_is_refused_and_its_remedy_keeps_what_was_written(world):
-    """A sample's values would be deployed in place of this host's."""
-    reads = MOUNTED + "    env_file: ['settings/${KIND:-web}.env']\n"
-    succeeds(world, {"docker-compose.yml": reads, "settings/web.env": "GREETING=sample\n"})
-    mine = world.checkout / "settings" / "web.env"
-    mine.write_text("GREETING=mine\n")
-    world.compose("up", "-d")
-    until(world.version, "the app answers")
-    assert world.environment()["GREETING"] == "mine"
+SETTINGS = """    env_file: ['settings/${KIND:-web}.env']
+    secrets: [word]
+secrets: {word: {file: settings/word}}
+"""
 
+
+def test_edited_tracked_settings_are_refused_and_the_remedy_keeps_what_was_written(world):
+    """A sample's values would be deployed in place of this host's."""
+    page = "'./settings/page:/page:ro', './uploads"
+    reads = MOUNTED.replace("'./uploads", page) + SETTINGS
+    files = {"web.env": "GREETING=sample\n", "word": "sample", "page": "a page"}
+    settings = {f"settings/{name}": text for name, text in files.items()}
+    succeeds(world, {"docker-compose.yml": reads, **settings})
+    there = world.checkout / "settings"
+    (there / "web.env").write_text("GREETING=mine\n")
+    (there / "word").write_text("mine")
+    world.compose("up", "-d", "--force-recreate")
+    until(world.version, "the app answers")
+
+    names = "settings/web.env, settings/word,"
     ended = refused_unchanged(
-        world, {"more.txt": "again"}, "pull", "settings/web.env", "was edited in the checkout"
+        world, {"more.txt": "again"}, "pull", names, "was edited in the checkout"
     )
 
     remedy = ended["error"]["remedy"]
     world.git(*command_in(remedy, "git rm")[1:])
     assert "ignore it" in remedy
     ignored = (world.clone / ".gitignore").read_text() + "settings/\n"
-    (world.clone / "settings" / "web.env").unlink()
+    shutil.rmtree(world.clone / "settings")  # what is only mounted is tracked no longer, too
     succeeds(world, {".gitignore": ignored})
-    assert mine.read_text() == "GREETING=mine\n"
+    assert (there / "web.env").read_text() == "GREETING=mine\n"
     assert world.environment()["GREETING"] == "mine"
+    assert world.ask_app("/file/run/secrets/word") == "mine"
+    assert world.ask_app("/file/page") == "a page"
     assert "settings" not in world.git("status", "--porcelain", cwd=world.checkout)
 
 

@@ -41,7 +41,7 @@ def run(attempt: Attempt) -> Facts:
     _export(attempt, revision)
     tracked.judge_export(attempt, revision)
     rendered, read = _render(attempt, project)
-    stay = env_files.staying(attempt)
+    stay = env_files.staying(attempt, rendered)
     model = pointed(rendered, attempt.work, attempt.app.checkout)
     guards.model(attempt, model)
     after = guards.of_revision(attempt, model)
