@@ -126,3 +126,31 @@ def test_unknown_app_is_answered_with_the_nearest(tmp_path):
 
     with pytest.raises(NotFoundError, match="did you mean shop"):
         configfile.app_of(config, "shpo")
+
+
+BACKUP = f"{GOOD}[apps.shop.backup]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('offsit = ["rsync:/usb"]', r"unknown key \(did you mean offsite\?\)"),
+        ('pingurl = "env:PING"', r"unknown key \(did you mean ping_url\?\)"),
+        ('offsite = ["gdrive:thynk"]', "should look like rclone:REMOTE:PATH, rsync:USER@HOST:"),
+        ('offsite = ["rsync:/usb", "rsync:/usb"]', "a target stands in it twice"),
+        ('offsite = ["rsync:/srv/shop/copies"]', "lies in the checkout"),
+        ('dir = "/backups"\noffsite = ["rsync:/backups"]', "lies in the folder of backups"),
+        ('ping_url = "healthchecks"', "should be env:NAME, the path of a file"),
+    ],
+)
+def test_wrong_target_or_ping_is_named_with_its_rule(tmp_path, line, told):
+    with pytest.raises(ConfigError, match=told):
+        configfile.load(write(tmp_path, BACKUP + line))
+
+
+def test_apps_that_share_a_target_are_refused(tmp_path):
+    one = BACKUP + 'offsite = ["rclone:drive:x"]\n'
+    two = one.replace("apps.shop", "apps.other").replace("/srv/shop", "/srv/other")
+
+    with pytest.raises(ConfigError, match=r"offsite both name rclone:drive:x"):
+        configfile.load(write(tmp_path, one + two))

@@ -18,6 +18,7 @@ from worker.config import App
 from worker.decisions import Decisions
 from worker.errors import StepError
 from worker.ledger import Ledger
+from worker.outgoing import PING, Outgoing
 from worker.schedule import Schedule
 from worker.state import State
 
@@ -110,6 +111,17 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "last_verified_backup": verified[0] if verified else None,
         "drill": drilled.read(state.drill),
         "schedule": Schedule.of(app, state, SystemClock()).view(),
+        **_outgoing(app, state),
+    }
+
+
+def _outgoing(app: App, state: State) -> dict[str, Any]:
+    """Return what each target got last, and when the watcher was told last."""
+    shown = Outgoing.of(app, state, SystemClock()).view()
+    pings = [one for one in shown if one["target"] == PING]
+    return {
+        "offsite": [one for one in shown if one not in pings],
+        "ping": pings[0] if pings else None,
     }
 
 

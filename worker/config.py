@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from worker import sharing
+from worker import heartbeat, sharing, targets
 from worker.cron import Cron
 from worker.formats import APP_NAME, BRANCH, LISTEN, REPOSITORY, Inside, Places, Seconds
+from worker.targets import Targets
 
 
 class Section(BaseModel):
@@ -71,6 +72,8 @@ class Backup(Section):
     drill: Cron = ""
     consistency: Literal["quiesce", "live"] = "quiesce"
     max_pause: Seconds = 60
+    offsite: Targets = ()
+    ping_url: Annotated[str | None, AfterValidator(heartbeat.check)] = None
 
 
 class Health(Section):
@@ -184,6 +187,16 @@ class App(Section):
             raise ValueError("data.mongodb reads env_file, which is not set")
         return self
 
+    @model_validator(mode="after")
+    def _copies_are_elsewhere(self) -> Self:
+        for text in self.backup.offsite:
+            target = targets.parse(text)
+            if target.host is None and Path(target.path).is_relative_to(self.checkout):
+                raise ValueError(f"backup.offsite: {text} lies in the checkout")
+            if target.host is None and Path(target.path).is_relative_to(self.backup_dir):
+                raise ValueError(f"backup.offsite: {text} lies in the folder of backups")
+        return self
+
     @property
     def backup_dir(self) -> Path:
         """The folder of this app's backups, absolute."""
@@ -225,6 +238,7 @@ class Config(Section):
         }
         faults = sharing.shared_folders(places)
         faults += sharing.shared_projects({name: app.project for name, app in self.apps.items()})
+        faults += sharing.shared_targets({n: app.backup.offsite for n, app in self.apps.items()})
         if faults:
             raise ValueError(f"{'; '.join(faults)}. Each app needs its own")
         return self

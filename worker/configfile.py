@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from worker import heartbeat
 from worker.config import App, Config, Server
 from worker.errors import ConfigError, NotFoundError
 from worker.redact import Redactor, env_values
@@ -26,7 +27,6 @@ LATER = {
     "notify",
     "github",
     "apps.*.gate.require_ci",
-    *(f"apps.*.backup.{key}" for key in ("offsite", "ping_url")),
 }
 
 
@@ -184,6 +184,7 @@ def redactor(app: App) -> Redactor:
     files = [app.env_path, *app.checkout.glob(".env*")]
     secrets = [app.webhook_secret_file, app.data.mongodb_admin_file, *_uri_file(app)]
     lines = [line.strip() for path in secrets for line in _text(path).splitlines()]
+    lines += _ping_secret(app)
     addresses = [f"X={line}" for line in [*lines, app.clone_url or ""]]
     texts = [_text(path) for path in dict.fromkeys(files)]
     public = app.model_copy(update={"clone_url": None}).model_dump_json()
@@ -200,6 +201,16 @@ def env_passwords(addresses: list[str]) -> list[str]:
 def _uri_file(app: App) -> list[Path]:
     named = app.data.mongodb or ""
     return [] if named.startswith(("env_file:", "env:")) or not named else [app.checkout / named]
+
+
+def _ping_secret(app: App) -> list[str]:
+    """Return what of the address that is told of backups nobody may see."""
+    if app.backup.ping_url is None:
+        return []
+    try:
+        return heartbeat.secret_parts(heartbeat.address(app.backup.ping_url))
+    except ConfigError:  # whoever pings says so
+        return []
 
 
 def _text(path: Path | None) -> str:

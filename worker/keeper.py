@@ -46,6 +46,8 @@ class Keeper(threading.Thread):
         return any(
             app.backup.schedule
             or app.backup.drill
+            or app.backup.offsite
+            or app.backup.ping_url
             or Requests(State.where(self._config, app).slow, SLOW).all()
             for app in self._config.apps.values()
         )

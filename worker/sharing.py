@@ -32,6 +32,15 @@ def shared_projects(projects: Mapping[str, str | None]) -> list[str]:
     ]
 
 
+def shared_targets(targets: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return a sentence for each target that two apps copy their backups to."""
+    return [
+        f"apps.{one}.backup.offsite and apps.{other}.backup.offsite both name {target}"
+        for (one, mine), (other, theirs) in combinations(targets.items(), 2)
+        for target in {*mine} & {*theirs}
+    ]
+
+
 def _named(app: str, places: Places) -> Iterable[tuple[str, Path]]:
     return [(f"apps.{app}.{key}", path) for key, path in places.items()]
 

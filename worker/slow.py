@@ -1,9 +1,10 @@
 """Slow work: what takes long and must never hold up a deployment.
 
-Reading backups back, drills (`proving`). The danger is in the locks: a deployment waits
-for nothing here, so the app's lock is not taken, and a backup that is read is kept by a
-lock of its own (`backups.reading`). One slow work of an app at a time, by a lock that
-dies with its process. All of it can be stopped at any moment and done again.
+Reading backups back, drills (`proving`), copies at other places (`sending`). The danger is
+in the locks: a deployment waits for nothing here, so the app's lock is not taken, and a
+backup that is read is kept by a lock of its own (`backups.reading`). One slow work of an
+app at a time, by a lock that dies with its process. All of it can be stopped at any moment
+and done again.
 
 What is asked for through the API is a fsynced file (`requests`), so it survives restarts
 and the loss of Redis. RQ's slow queue is its doorbell, as the other one is for
@@ -33,6 +34,7 @@ from worker.jobs import Runner, runner_of
 from worker.proving import Proving
 from worker.requests import DRILL, SLOW, Request, Requests
 from worker.schedule import Schedule
+from worker.sending import Sending
 
 TRIES = 3  # of what kills its process
 PATIENCE = 2.0  # seconds: a look whether the lock is free holds it for a moment
@@ -71,8 +73,16 @@ class Slow:
             self._back_up_if_due()
             while asked := next(iter(self.requests.all()), None):
                 self._do(asked)
+            self._send_what_is_due()
             if schedule.DRILL in self._schedule.due():
                 self._on_time(schedule.DRILL, self._proving.drill)
+
+    def _send_what_is_due(self) -> None:
+        """Send out what a good backup calls for; each failure is recorded and shown."""
+        sending = Sending(self.runner)
+        for name in sending.due():
+            with _stoppable(sending.begin(name)):
+                sending.send(name)
 
     def _back_up_if_due(self) -> None:
         """Make the scheduled backup, unless somebody works on the app: then it waits its turn."""
@@ -163,7 +173,7 @@ class Slow:
 
 def _busy(app: str) -> BusyError:
     return BusyError(
-        f"Other slow work of {app} runs already: a verify or a drill.",
+        f"Other slow work of {app} runs already: a verify, a drill or an offsite copy.",
         remedy="Wait for that to end, then try again.",
     )
 

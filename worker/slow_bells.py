@@ -17,8 +17,10 @@ from worker.adapters.process import Child
 from worker.bells import BellWorker, answer_bells, listen
 from worker.clock import SystemClock
 from worker.config import App, Config
+from worker.outgoing import Outgoing
 from worker.requests import SLOW, Requests
 from worker.schedule import BACKUP, Schedule
+from worker.sending import newest
 from worker.state import State
 
 EVERY = 5.0  # seconds
@@ -80,7 +82,7 @@ class SlowScan(threading.Thread):
         schedule = Schedule.of(app, state, SystemClock())
         if Requests(state.slow, SLOW).all() or not schedule.is_settled():
             return True
-        due = schedule.due()
+        due = [*schedule.due(), *self._to_send(app, state)]
         if BACKUP not in due:
             self._told.discard(app.name)
             return bool(due)
@@ -90,6 +92,13 @@ class SlowScan(threading.Thread):
             log.info("backup.waits", extra={"app": app.name, "why": "a deployment runs"})
         self._told.add(app.name)
         return due != [BACKUP]
+
+    def _to_send(self, app: App, state: State) -> list[str]:
+        """Return where the newest backup is to go; nothing goes out while a deployment runs."""
+        outgoing = Outgoing.of(app, state, SystemClock())
+        if not outgoing.names or not lock.is_free(state.lock):
+            return []
+        return outgoing.due(newest(app))
 
 
 def work(config: Config) -> int:

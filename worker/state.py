@@ -48,6 +48,11 @@ class State:
         return self.home / "schedule.json"
 
     @property
+    def outgoing(self) -> Path:
+        """Which backup went to which target last, and what failed."""
+        return self.home / "outgoing.json"
+
+    @property
     def slow_lock(self) -> Path:
         """The file whose flock means: slow work of this app (a verify, a drill) runs."""
         return self.home / "slow.lock"

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("proving", "Read an app's backups back, every byte."),
     "prune": ("data", "Remove the backups that retention keeps no longer."),
     "drill": ("proving", "Try a restore, beside everything that is live."),
+    "offsite": ("offsite", "Copy an app's backups to other places, and back."),
     "status": ("status", "Show what runs."),
     "history": ("showing", "List an app's deployments."),
     "show": ("showing", "Show one deployment, or its log."),

@@ -92,7 +92,8 @@ def app(one: View) -> list[str]:
         "drill failed": _failed(drill.get("failed")),
         "next drill": (one["schedule"]["drill"] or {}).get("next"),
     }
-    return fields(shown) + _set_aside(one["set_aside"]) + containers(one["containers"])
+    more = _offsite(one) + _set_aside(one["set_aside"])
+    return fields(shown) + more + containers(one["containers"])
 
 
 def _set_aside(refs: Iterable[View]) -> list[str]:
@@ -108,6 +109,19 @@ def _set_aside(refs: Iterable[View]) -> list[str]:
 
 def _more(names: Sized) -> str:
     return f"and {len(names) - NAMED} more" if len(names) > NAMED else ""
+
+
+def _offsite(of_app: View) -> list[str]:
+    """Return what each target, and the ping, got last, and what failed there since."""
+    there = [*of_app["offsite"], *filter(None, [of_app["ping"]])]
+    rows = [(f"  {one['target']}", _sent(one)) for one in there]
+    return ["offsite:", *table(rows)] if rows else []
+
+
+def _sent(one: View) -> str:
+    last = f"{one['backup']} at {one['at']}" if one["at"] else "nothing yet"
+    failure = one["failed"]
+    return f"{last}; FAILED {_failed(failure)} Next try: {one['retry_at']}" if failure else last
 
 
 def _drill(one: View) -> str | None:

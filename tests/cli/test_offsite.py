@@ -1,0 +1,163 @@
+"""offsite push, list, pull, and what the worker sends by itself; with real rclone and rsync."""
+
+import http.server
+import os
+import shutil
+import signal
+import threading
+from datetime import timedelta
+
+import pytest
+
+from worker import configfile
+from worker.jobs import Runner
+from worker.slow import Slow
+
+
+@pytest.fixture
+def places(cli):
+    for name in ("cloud", "disk"):
+        (cli.home / name).mkdir()
+    return [f"rclone::local:{cli.home}/cloud", f"rsync:{cli.home}/disk"]
+
+
+def configure(cli, **keys):
+    """Add keys of the backup table, as TOML values."""
+    lines = "".join(f"{key} = {value!r}\n".replace("'", '"') for key, value in keys.items())
+    text = cli.config.read_text().partition(f"[apps.{cli.app}.backup]")[0]
+    cli.config.write_text(f"{text}[apps.{cli.app}.backup]\n{lines}")
+
+
+def work_off(cli):
+    config = configfile.load(cli.config)
+    Slow(Runner(config, config.apps[cli.app], None, None)).work_off()
+
+
+def test_push_list_and_pull_by_hand(cli, backup, places):
+    away = f"rsync:{cli.home}/usb"
+    configure(cli, offsite=[*places, away])
+
+    pushed = cli("--json", "offsite", "push", "shop", code=1).json["targets"]
+    assert [(one["copied"], bool(one["error"])) for one in pushed] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+    again = cli("offsite", "push", "shop", "--to", places[0])
+    assert again.out == f"{places[0]}  {backup.id} was there\n"
+
+    listed = cli("offsite", "list", "shop", code=1).out
+    for place in places:
+        [line] = [one.split() for one in listed.splitlines() if one.startswith(place)]
+        assert line[1:3] == [backup.id, "manual"]
+        assert line[-1] == "yes"
+    assert f"AWAY: The target {away} is away" in listed
+    value = cli("--json", "offsite", "list", "shop", "--from", places[1]).json
+    assert value["targets"][0]["backups"][0]["whole"] is True
+
+    shown = cli("--json", "status", "shop").json["offsite"]
+    assert [one["backup"] for one in shown] == [backup.id, backup.id, None]
+    assert "there is no folder" in shown[2]["failed"]["why"]
+    assert "FAILED" in cli("status", "shop").out
+
+    assert "was here already" in cli("offsite", "pull", "shop").out
+    shutil.rmtree(backup.path)
+    pulled = cli("--json", "offsite", "pull", "shop", "--from", places[1]).json
+    assert pulled == {"id": backup.id, "path": str(backup.path), "target": places[1]}
+    assert "whole" in cli("verify", "shop", backup.id).out
+    assert (backup.path / "config/.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_usage_errors_name_what_could_be_meant(cli, backup, places):
+    assert "backup.offsite is not set" in cli("offsite", "push", "shop", code=2).err
+    configure(cli, offsite=places[1:])
+    assert places[1] in cli("offsite", "list", "shop", "--from", "gdrive:x", code=2).err
+    assert "holds a backup" in cli("offsite", "pull", "shop", code=2).err
+    work_off(cli)
+    assert backup.id in cli("offsite", "pull", "shop", "20200101_000000", code=2).err
+
+
+def test_damaged_backup_is_not_copied(cli, backup, places, monkeypatch):
+    configure(cli, offsite=places[1:])
+    photo = backup.path / "uploads/uploads/photo"
+    photo.write_text("a PHOTO")
+    monkeypatch.setattr("worker.offsite.FRESH", timedelta(0))
+
+    work_off(cli)
+
+    assert os.listdir(cli.home / "disk") == []
+    [shown] = cli("--json", "status", "shop").json["offsite"]
+    assert "is damaged and was not copied" in shown["failed"]["why"]
+
+
+def test_worker_sends_the_newest_and_a_stop_is_no_failure(cli, backup, places, monkeypatch):
+    configure(cli, offsite=places)
+    stopped = []
+
+    def stop(*_):
+        stopped.append(True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.offsite.Offsite.push", stop)
+        patched.setattr("worker.slow.end_soon", lambda: None)
+        with pytest.raises(SystemExit):
+            work_off(cli)
+    assert stopped == [True]
+    shown = cli("--json", "status", "shop").json["offsite"]
+    assert [(one["failed"], one["retry_at"]) for one in shown] == [(None, None)] * 2
+
+    work_off(cli)
+
+    assert os.listdir(cli.home / "disk") == os.listdir(cli.home / "cloud") == [backup.id]
+    shown = cli("--json", "status", "shop").json["offsite"]
+    assert [one["backup"] for one in shown] == [backup.id] * 2
+
+
+class Watcher(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(self.server.answer)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *args):
+        del args
+
+
+@pytest.fixture
+def watcher():
+    with http.server.HTTPServer(("127.0.0.1", 0), Watcher) as server:
+        server.asked, server.answer = [], 200
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_watcher_is_told_once_of_each_backup_and_its_address_is_no_one_s(cli, backup, watcher):
+    secret = cli.home / "ping"
+    secret.write_text(f"http://127.0.0.1:{watcher.server_port}/ping/very-secret-0b1c\n")
+    secret.chmod(0o600)
+    configure(cli, ping_url=str(secret))
+
+    watcher.answer = 302
+    work_off(cli)
+    assert watcher.asked == ["/ping/very-secret-0b1c"], "a redirect is not followed"
+    failed = cli("--json", "status", "shop")
+    assert "was answered 302" in failed.json["ping"]["failed"]["why"]
+    assert f"127.0.0.1:{watcher.server_port}" in failed.out
+    work_off(cli)
+    assert len(watcher.asked) == 1, "it is tried again, but after a pause"
+
+    (cli.home / "state/apps/shop/outgoing.json").unlink()
+    watcher.answer = 200
+    work_off(cli)
+    work_off(cli)
+    assert len(watcher.asked) == 2
+    told = cli("--json", "status", "shop")
+    assert told.json["ping"]["backup"] == backup.id
+    assert "0b1c" not in told.out + failed.out + failed.err
+    config = configfile.load(cli.config)
+    assert "0b1c" not in configfile.redactor(config.apps["shop"])(secret.read_text())
