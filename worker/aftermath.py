@@ -16,11 +16,15 @@ from worker.backups.catalogue import Backup
 from worker.clock import Clock, SystemClock
 from worker.config import App
 from worker.decisions import Decisions
+from worker.deployment import Status, view
 from worker.errors import StepError
+from worker.journal import Journal
 from worker.ledger import Ledger
 from worker.outgoing import PING, Outgoing
 from worker.schedule import Schedule
 from worker.state import State
+
+IDLE = (Status.FAILED, Status.SKIPPED, Status.CANCELLED)  # all of them before the fence
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,15 @@ def expired(app: App, state: State, clock: Clock) -> list[Backup]:
     needed = _needed(state)
     held = {one.id for one in there if one.deployment in needed}
     keep, days = app.backup.keep, app.backup.keep_safety
-    return retention.expired(there, keep, days, clock.now(), held)
+    idle = {one.id for one in there if one.kind == "pre-deploy" and _was_idle(one, state, clock)}
+    return retention.expired(there, keep, days, clock.now(), held, idle=idle)
+
+
+def _was_idle(backup: Backup, state: State, clock: Clock) -> bool:
+    """Return whether the backup's deployment ended before its fence: it changed nothing."""
+    journal = Journal(state.journals / f"{backup.deployment}.jsonl", clock)
+    asked, records = journal.deployment(), journal.records()
+    return asked is not None and view(asked, records)["status"] in IDLE
 
 
 def _needed(state: State) -> set[Any]:

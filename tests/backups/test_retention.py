@@ -70,6 +70,18 @@ def test_damaged_backup_counts_for_none_and_goes_when_it_is_old():
     assert days_of(expired(found, 2, 30, NOW, set())) == [("manual", 4), ("manual", 3)]
 
 
+def test_backup_of_a_deployment_that_changed_nothing_goes_once_there_is_a_newer_one():
+    """Else seven broken builds would push out what was there before the good ones."""
+    found = [of("pre-deploy", day) for day in range(6)]
+    idle = {one.id for one in found[:4]}
+    assert days_of(expired(found, 1, 30, NOW, set(), idle=idle)) == [
+        ("pre-deploy", day) for day in (5, 3, 2, 1)
+    ]
+    newer = [of("scheduled", 0), found[1]]
+    assert expired(newer, 1, 30, NOW, {found[1].id}, idle={found[1].id}) == []
+    assert expired(newer, 1, 30, NOW, set(), idle={found[1].id}) == [found[1]]
+
+
 def test_what_a_plain_restore_takes_stays_beside_a_newer_safety_backup():
     found = [of("safety", 0), of("manual", 1, verified=False), of("manual", 2)]
     assert expired(found, 1, 30, NOW, set()) == []

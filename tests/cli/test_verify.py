@@ -1,8 +1,16 @@
 """`sheetanchor verify` and `prune`, and what they find in the folder."""
 
+import pytest
+
 from tests.backups.test_verify import flip
-from worker import lock
+from worker import configfile, lock
+from worker.backups import make
 from worker.backups.reading import reading
+from worker.backups.source import Source
+from worker.clock import SystemClock
+from worker.deployment import Deployment
+from worker.journal import Journal
+from worker.state import State
 
 
 def test_verify_names_the_damaged_one_exits_1_and_it_never_counts_again(cli, backup):
@@ -57,3 +65,25 @@ def test_prune_says_what_would_go_and_then_removes_that_and_nothing_else(cli, ba
 
 def test_prune_waits_for_a_deployment_and_looking_does_not(cli, backup, held_lock):
     cli("prune", cli.app, "--dry-run")
+
+
+@pytest.mark.parametrize(("status", "goes"), [("failed", True), ("rolled_back", False)])
+def test_backup_of_a_deployment_that_failed_before_its_fence_goes(cli, backup, status, goes):
+    config = configfile.load(cli.config)
+    app, clock = config.apps[cli.app], SystemClock()
+    asked = Deployment(
+        id="20261122t143000-3f9a1c", app="shop", kind="deploy", trigger="push", by="ann",
+        queued_at="2026-11-22T14:30:00.000Z",
+    )  # fmt: skip
+    journal = Journal.begin(State.of(config, app).journals, asked, clock)
+    journal.append("after", "end", "end", {"status": status})
+    made = make.make(
+        Source(app=app, mongo=None, clock=clock),
+        kind="pre-deploy", deployment=asked.id, revision=None, images={}, why="a test",
+        previous=None, report=lambda _: None,
+    )  # fmt: skip
+    assert cli("prune", cli.app, "--dry-run", "--json").json["would_remove"] == []
+    cli("backup", cli.app)
+    shown = cli("prune", cli.app, "--dry-run", "--json").json
+    assert (made.id not in shown["kept"]) == goes
+    assert made.path.exists() == (not goes)

@@ -25,6 +25,8 @@ def expired(
     keep_safety_days: int,
     now: datetime,
     needed: Collection[str],
+    *,
+    idle: Collection[str] = (),
 ) -> list[Backup]:
     """Return what may be removed, oldest first.
 
@@ -32,7 +34,8 @@ def expired(
     the newest verified backup of all and the one that a plain restore takes, the ids in
     `needed`, and safety backups younger than `keep_safety_days`. A backup dated later than
     now was made by a clock that has been set back: it neither goes nor counts, or each new
-    one would go for its sake.
+    one would go for its sake. The ids in `idle` are of deployments that failed before they
+    changed anything: they count for none, and go, but for the above.
     """
     usual = [one for one in backups if one.kind != "safety"]
     newest = {one.id for found in (backups, usual) if (one := newest_verified(found, now))}
@@ -41,8 +44,9 @@ def expired(
     seen: dict[str, int] = {}
     removable = []
     for backup in dated:
-        newer = seen.get(backup.kind, 0)
-        seen[backup.kind] = newer + bool(backup.verified_at)
+        newer = keep if backup.id in idle else seen.get(backup.kind, 0)
+        if backup.id not in idle:
+            seen[backup.kind] = newer + bool(backup.verified_at)
         protected = (
             backup.id in needed
             or backup.id in newest
