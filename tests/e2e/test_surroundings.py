@@ -198,16 +198,6 @@ def test_provider_service_is_refused(world, tmp_path):
     assert not canary.exists()
 
 
-def test_time_series_collection_is_refused_by_name(world):
-    world.db.create_collection("readings", timeseries={"timeField": "at"})
-    try:
-        containers, version = world.containers(), world.version()
-        refused(world, world.push(TWO), "preflight", f"{world.name}.readings", "Time-series")
-        assert (world.version(), world.containers()) == (version, containers)
-    finally:
-        world.db.drop_collection("readings")
-
-
 def test_mongodb_that_is_down_is_named_and_its_head_is_tried_again(world):
     before = world.fingerprint()
     world.mongod.stop()

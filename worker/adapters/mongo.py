@@ -179,7 +179,7 @@ class Mongo:
             mongo_operations.kill(self._admin, operation)
 
     def refuse_unsupported(self) -> None:
-        """Raise GuardError for a sharded cluster and for time-series collections."""
+        """Raise GuardError for a sharded cluster."""
         mongo_guards.refuse_unsupported(self)
 
     def check_restorable(self) -> None:

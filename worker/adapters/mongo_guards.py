@@ -6,7 +6,7 @@ validator; measured). To find that out on the way back is too late.
 
 from typing import Protocol
 
-from worker.adapters.mongo_server import OURS, Collection, Server
+from worker.adapters.mongo_server import OURS, Server
 from worker.adapters.mongo_writer import Writer
 from worker.errors import GuardError, RestoreError
 
@@ -19,32 +19,16 @@ _PROBE_INDEX = {"v": {"$numberInt": "2"}, "key": {"a": {"$numberInt": "1"}}, "na
 class Databases(Protocol):
     """What `refuse_unsupported` looks at."""
 
-    databases: tuple[str, ...]
-
     def server(self) -> Server:
         """Return the server."""
 
-    def collections(self, database: str) -> list[Collection]:
-        """Return its collections."""
-
 
 def refuse_unsupported(mongo: Databases) -> None:
-    """Raise GuardError for a sharded cluster and for time-series collections."""
+    """Raise GuardError for a sharded cluster."""
     if mongo.server().sharded:
         raise GuardError(
             "data.mongodb is a sharded cluster (mongos), which cannot be backed up yet.",
             remedy="Back it up with the cluster's own tools and leave data.mongodb out.",
-        )
-    series = [
-        f"{database}.{collection.name}"
-        for database in mongo.databases
-        for collection in mongo.collections(database)
-        if collection.type == "timeseries"
-    ]
-    if series:
-        raise GuardError(
-            f"Time-series collections cannot be backed up yet: {', '.join(series)}.",
-            remedy="Move them to a database that data.mongodb does not name.",
         )
 
 

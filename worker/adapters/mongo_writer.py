@@ -15,7 +15,7 @@ from pymongo.database import Database
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import Json, from_json
 from worker.adapters.mongo_listing import described, listed
-from worker.adapters.mongo_server import OURS, Collection
+from worker.adapters.mongo_server import BUCKETS, OURS, Collection
 from worker.errors import GuardError, RestoreError
 
 MAJORITY = {"w": "majority", "j": True, "wtimeout": 120_000}  # milliseconds
@@ -99,9 +99,13 @@ class Writer:
                 self.drop(name)
 
     def names(self) -> list[str]:
-        """Return the names of the collections and views, MongoDB's own and ours too."""
+        """Return the names of the collections and views, MongoDB's own and ours too.
+
+        The buckets of a time series come and go with it.
+        """
         with self._translated(f"look into {self.name}", RestoreError):
-            return list(self._database.list_collection_names())
+            names = self._database.list_collection_names()
+        return [name for name in names if not name.startswith(BUCKETS)]
 
     def free_bytes(self) -> int | None:
         """Return what is free on the disk of mongod's dbPath, or None if it does not say.

@@ -70,7 +70,7 @@ def load_into(
         load.refuse_full_disk()
         with Tree(backup.path) as backed_up:
             load.stage(backed_up)
-        load.swap()
+            load.swap()
     except BaseException:
         _empty(writer, list(entries))
         raise

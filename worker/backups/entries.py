@@ -15,9 +15,14 @@ from worker.backups import proof, stream
 from worker.backups.manifest import CollectionEntry
 
 
+def stored_as(kind: str, name: str) -> str:
+    """Return the name of what holds the documents: a time series keeps them in buckets."""
+    return f"{BUCKETS}{name}" if kind == "timeseries" else name
+
+
 def entry_files(database: str, entry: CollectionEntry) -> list[str]:
     """Return where an entry's metadata, and its documents, must be in a backup."""
-    stored = f"{BUCKETS}{entry.name}" if entry.type == "timeseries" else entry.name
+    stored = stored_as(entry.type, entry.name)
     documents = [] if entry.type == "view" else [f"{_place(database, stored)}.bson.gz"]
     return [f"{_place(database, entry.name)}.metadata.json.gz", *documents]
 
