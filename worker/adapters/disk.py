@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -20,6 +21,12 @@ def tree_bytes(folder: Path) -> int:
 def count_files(folder: Path) -> int:
     """Return how many files are below a folder; 0 when it is not there."""
     return sum(len(names) for _, _, names in os.walk(folder))
+
+
+def files_below(folder: str) -> Iterator[str]:
+    """Yield the paths of the files and links below a folder; none when it is not there."""
+    for place, _, names in os.walk(folder):
+        yield from (f"{place}/{name}" for name in names)
 
 
 def free_bytes(folder: Path) -> int:

@@ -19,6 +19,7 @@ from worker.release import Release
 from worker.steps import (
     addresses,
     covered,
+    emptied,
     gate,
     health,
     in_the_way,
@@ -61,6 +62,7 @@ def run(attempt: Attempt) -> Facts:
     restore_from = _restore_from(attempt)
     restored.judge(attempt, restore_from, old)
     covered.judge_present(attempt, containers, head.revision)
+    emptied.judge(attempt, head.revision)
     return {
         "revision": revision,
         "previous_revision": old.revision if old else None,
