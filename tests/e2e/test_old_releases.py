@@ -98,6 +98,27 @@ def test_image_that_was_built_by_hand_from_edited_files_comes_back(world):
     ]
 
 
+def test_pre_stop_hooks_are_run_before_a_container_is_stopped(world):
+    """What one writes is in the fence's backup; the new version's fails, and holds nothing up."""
+    plain = (world.clone / "docker-compose.yml").read_text()
+    hook = "    pre_stop: [{{command: [sh, -c, '{}']}}]\n"
+    flush = {"docker-compose.yml": plain + hook.format("echo kept >/app/uploads/flushed")}
+    assert world.wait(world.push(flush))["status"] == "succeeded"
+    flushed = world.uploads / "flushed"
+    assert not flushed.exists()
+
+    bad = {"docker-compose.yml": plain + hook.format("exit 7")}
+    ended = world.wait(world.push({**bad, "release.json": release("bad", mode="never_healthy")}))
+
+    assert ended["status"] == "rolled_back", ended["error"]
+    assert flushed.read_text() == "kept\n"
+    fence = next(one for one in reversed(world.backups()) if one["kind"] == "fence")
+    assert "uploads/uploads/flushed" in [one["path"] for one in fence["files"]]
+    flushed.unlink()
+    world.commit({"docker-compose.yml": plain})
+    succeeds(world, "without hooks")
+
+
 def forget(world, *beginnings):
     """Remove the app's tags that begin so, as `docker image prune -a` or a person does."""
     client = docker.from_env()

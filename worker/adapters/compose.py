@@ -72,6 +72,11 @@ class Compose:
         argv += [f"--scale={service}={count}" for service, count in (scale or {}).items()]
         self._run(model, [*argv, "--", *services], UP, on_line=on_line)
 
+    def stop(self, model: Path, services: Sequence[str], *, on_line: Line) -> None:
+        """Stop these services as a person would: after their `pre_stop`. Raises CommandError."""
+        argv = ["--progress", "plain", "stop", "--", *services]
+        self._run(model, argv, UP, on_line=on_line)
+
     def hashes(
         self, model: Path, directory: Path, containers: Sequence[Container]
     ) -> dict[str, str]:
