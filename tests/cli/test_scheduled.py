@@ -1,6 +1,8 @@
 """What is due by itself, done in this process as the slow worker's scan starts it."""
 
 import json
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -125,6 +127,31 @@ def test_nothing_is_done_while_other_slow_work_runs(slow):
     with lock.held(slow.runner.state.slow_lock, "shop"):
         slow.work_off()
     assert of(slow).due() == [BACKUP, DRILL]
+
+
+def test_backup_that_is_stopped_in_order_is_due_as_before(slow, monkeypatch):
+    entries = slow.runner.state.schedule.read_text()
+    monkeypatch.setattr(Runner, "back_up", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("worker.slow.end_soon", lambda: None)
+    with pytest.raises(SystemExit):
+        slow.work_off()
+    assert json.loads(slow.runner.state.schedule.read_text()) == json.loads(entries)
+    assert lock.is_free(slow.runner.state.lock)
+
+
+def test_backup_that_kills_its_process_is_tried_again_after_a_pause_and_the_drill_goes_on(slow):
+    pid = os.fork()
+    if pid == 0:
+        Runner.back_up = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        slow.work_off()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert of(slow).due() == [DRILL]
+    wait = parse(of(slow).view()[BACKUP]["next"]) - datetime.now(UTC)
+    assert timedelta(0) < wait <= timedelta(minutes=1)
+    slow.work_off()
+    assert kinds(slow) == ["manual"]
+    assert drilled.read(slow.runner.state.drill)["passed_at"]
 
 
 def test_wrong_cron_texts_are_told_at_once_with_their_nearest_right_spelling(cli):
