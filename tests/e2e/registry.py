@@ -17,9 +17,9 @@ LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 @contextlib.contextmanager
-def registry():
-    """Yield a running registry."""
-    made = Registry()
+def registry(port=0):
+    """Yield a running registry; on a port that a test has named before, if it says which."""
+    made = Registry(port)
     try:
         yield made
     finally:
@@ -29,7 +29,7 @@ def registry():
 class Registry:
     """Offers small images of a busybox and a file `/marker`, for `docker pull`."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.blobs, self.manifests = {}, {}
         owner = self
 
@@ -52,7 +52,7 @@ class Registry:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.address = f"127.0.0.1:{self.server.server_port}"
 

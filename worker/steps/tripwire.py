@@ -17,8 +17,8 @@ def check(attempt: Attempt) -> None:
     if attempt.deployment.options.get("force") or attempt.deployment.kind != "deploy":
         return
     allowed = attempt.app.health.allowed_shrink
-    for what, before, now in _counts(attempt):
-        if before >= WORTH_WATCHING and now < before * (1 - allowed):
+    for what, before, now in _counts(attempt, allowed):
+        if _shrank(before, now, allowed):
             raise HealthError(
                 f"{what} shrank from {before} to {now}, more than {allowed:.0%}.",
                 remedy="If that is meant, deploy with --force, or add it to"
@@ -26,7 +26,11 @@ def check(attempt: Attempt) -> None:
             )
 
 
-def _counts(attempt: Attempt) -> list[tuple[str, int, int]]:
+def _shrank(before: int, now: int, allowed: float) -> bool:
+    return before >= WORTH_WATCHING and now < before * (1 - allowed)
+
+
+def _counts(attempt: Attempt, allowed: float) -> list[tuple[str, int, int]]:
     """Return name, count at the fence, count now."""
     fence = data.find(attempt, attempt.fact("fence", "backup")).manifest()
     mongo, ignored = attempt.mongo, attempt.app.health.ignore_collections
@@ -37,6 +41,8 @@ def _counts(attempt: Attempt) -> list[tuple[str, int, int]]:
             if entry.type != "collection" or entry.ttl or entry.capped or name in ignored:
                 continue
             count = mongo.reading(now[name]).documents if mongo and name in now else 0
+            if mongo and name in now and _shrank(entry.documents, count, allowed):
+                count = mongo.count(now[name])  # before anybody is blamed
             found.append((f"collection {database}.{name}", entry.documents, count))
     files = sum(entry.type == "file" for entry in fence.files if entry.path.startswith("uploads/"))
     here = sum(map(disk.count_files, attempt.app.upload_paths))
