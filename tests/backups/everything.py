@@ -17,12 +17,15 @@ from bson import (
     Timestamp,
 )
 from bson.datetime_ms import DatetimeMS
-from pymongo import ASCENDING, DESCENDING, GEOSPHERE, HASHED, TEXT, IndexModel
+from bson.raw_bson import RawBSONDocument
+from gridfs import GridFS
+from pymongo import ASCENDING, DESCENDING, GEO2D, GEOSPHERE, HASHED, TEXT, IndexModel
 from pymongo.collation import Collation
 
 ODD_NAMES = (
     "with space", "with/slash", "per%cent", "dots.in.it", "ünïcödé 漢字", "new\nline", "plus+",
-    "a" * 200, "fs.files", "fs.chunks", "-dash", "quote'\"", "_sheet",
+    "a" * 200,  "漢" * 60, "-dash", "quote'\"", "_sheet", "%24", "tab\t", "emoji😀",
+    "con", "*?<>|", "back\\slash", "UPPER", "upper",
 )  # fmt: skip
 EVERY_TYPE = {
     "double": 1.5,
@@ -52,6 +55,12 @@ EVERY_TYPE = {
     "max": MaxKey(),
     "": "an empty name",
 }
+# What drivers no longer make, and a database may hold: undefined, a DBPointer, a symbol.
+_OLD_TYPES = (
+    b"\x07_id\x00" + b"o" * 12 + b"\x06undefined\x00"
+    b"\x0cpointer\x00\x02\x00\x00\x00a\x00" + b"p" * 12 + b"\x0esymbol\x00\x02\x00\x00\x00s\x00"
+)
+OLD_TYPES = (len(_OLD_TYPES) + 5).to_bytes(4, "little") + _OLD_TYPES + b"\x00"
 FAR_FUTURE = datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -60,6 +69,7 @@ def fill(db):
     _plain(db)
     _indexed(db)
     _special(db)
+    _series(db)
     for number, name in enumerate(ODD_NAMES):
         db[name].insert_many([{"_id": i, "from": number} for i in range(number + 1)])
 
@@ -67,6 +77,8 @@ def fill(db):
 def _plain(db):
     db.create_collection("empty")
     db.types.insert_one(EVERY_TYPE)
+    db.command("insert", "types", documents=[RawBSONDocument(OLD_TYPES)])
+    GridFS(db).put(b"\x00\xff" * 300_000, filename="a file", owner="Ann")
     db.types.insert_one({"_id": SON([("y", 1), ("x", 2)]), "order": SON([("z", 1), ("a", 2)])})
     for key in (1, "1", 1.5, None, MinKey(), True, Binary(b"k", 5)):
         db.types.insert_one({"_id": key})
@@ -87,6 +99,9 @@ def _indexed(db):
             IndexModel([("n", -1)], name="some", partialFilterExpression={"n": {"$gt": 5}}),
             IndexModel([("opt", 1)], sparse=True, hidden=True),
             IndexModel([("$**", 1)], wildcardProjection={"at": 0}),
+            IndexModel([("flat", GEO2D)], min=-10, max=10, bits=20),
+            IndexModel([("text", 1)], unique=True, partialFilterExpression={"text": "hello 1"}),
+            IndexModel([("at.type", HASHED), ("n", 1)], name="hashed with another"),
             IndexModel([("text", 1)], name="fr", collation=Collation("fr", strength=2)),
         ]
     )
@@ -118,3 +133,16 @@ def _special(db):
     db.create_collection("view with values", viewOn="types", pipeline=[{"$match": EVERY_TYPE}])
     db.create_collection("choosy", validator={"a": {"$regex": "^x"}, "b": Regex("^y")})
     db.create_collection("view of view", viewOn="view", pipeline=[{"$sort": SON(b=1, a=1)}])
+
+
+def _series(db):
+    options = {"timeField": "t", "metaField": "m", "granularity": "minutes"}
+    db.create_collection("cpu", timeseries=options, expireAfterSeconds=400_000_000)
+    db.cpu.create_index([("m.host", 1), ("t", -1)])
+    begin = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+    db.cpu.insert_many(
+        {"t": begin + datetime.timedelta(minutes=n), "m": {"host": n % 3}, "load": n * 0.5}
+        for n in range(300)
+    )
+    db.cpu.insert_one({"t": begin, "m": {"host": 0}, "load": "a text"})  # of mixed types
+    db.create_collection("empty series", timeseries={"timeField": "t"})

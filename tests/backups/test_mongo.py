@@ -139,6 +139,26 @@ def test_sharded_clusters_are_refused(thynk, monkeypatch):
         thynk.mongo.refuse_unsupported()
 
 
+def test_time_series_that_the_user_may_not_save_or_restore_are_refused_naming_the_roles(guarded):
+    with user(guarded, "app", [READ_WRITE]) as (uri, root), Mongo.connect(uri, ("thynk",)) as mongo:
+        root["thynk"].create_collection("cpu", timeseries={"timeField": "t"})
+        with pytest.raises(GuardError, match=r"thynk\.cpu") as refused:
+            mongo.refuse_unsupported()
+        with pytest.raises(GuardError, match="may not restore"):
+            mongo.check_restorable()
+        grant = '{role: "backup", db: "admin"}, {role: "restore", db: "admin"}'
+        assert grant in refused.value.remedy
+        roles = [{"role": role, "db": "admin"} for role in ("backup", "restore")]
+        root.admin.command("grantRolesToUser", "app", roles=roles)
+        mongo.refuse_unsupported()
+        mongo.check_restorable()
+        assert sorted(root["thynk"].list_collection_names()) == [
+            "cpu",
+            "system.buckets.cpu",
+            "system.views",
+        ]
+
+
 LONG_UPDATE = """
 import sys, pymongo
 db = pymongo.MongoClient(sys.argv[1], appname="thynk")["thynk"]

@@ -1,12 +1,17 @@
+import datetime
 import gzip
+from dataclasses import replace
 
 import bson
 from bson import json_util
 
 from tests.backups.everything import fill
 from tests.backups.support import fingerprint, uuids
+from worker.adapters.mongo import Mongo
 from worker.backups.difference import difference
 from worker.backups.verify import verify
+
+SOME_TIME = datetime.datetime(2026, 11, 2, tzinfo=datetime.UTC)
 
 
 def test_everything_comes_back_after_all_of_it_was_lost(thynk_everywhere):
@@ -27,8 +32,10 @@ def test_everything_comes_back_after_all_of_it_was_changed(thynk_everywhere):
     backup = thynk.backup()
     for name in before[0]:
         spoil = {"_id": "k999"} if name == "cl" else {"spoil": name}
-        if name not in ("cl_ttl", "strict", "choosy"):
+        if name not in ("cl_ttl", "strict", "choosy") and not name.startswith("system."):
             thynk.db[name].insert_one(spoil)
+    for name in ("cpu", "empty series"):
+        thynk.db[name].insert_one({"t": SOME_TIME})
     thynk.db.command("collMod", "strict", validator={})
     thynk.db.command("collMod", "view", viewOn="names", pipeline=[])
     thynk.db["new one"].insert_one({})
@@ -81,6 +88,36 @@ def test_views_and_collections_that_took_each_others_place_change_back(thynk):
     assert fingerprint(thynk.db) == before
 
 
+def test_names_as_long_as_mongodb_allows_come_back(thynk):
+    """255 bytes with the database's: no room for a prefix, nor for mongodump's file name."""
+    for name in ("n" * 249, "漢" * 83, "%" * 249):
+        thynk.db[name].insert_one({"_id": name})
+    before, backup = fingerprint(thynk.db), thynk.backup()
+    for name in thynk.db.list_collection_names():
+        thynk.db[name].insert_one({})
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+
+
+def test_several_databases_are_saved_together_and_only_what_differs_is_put_back(standalone, thynk):
+    others = ("thynk", "thynk_two")
+    two = thynk.client["thynk_two"]
+    with Mongo.connect(standalone, others) as mongo:
+        both = replace(thynk, mongo=mongo, source=replace(thynk.source, mongo=mongo))
+        thynk.db.same.insert_one({"_id": 1})
+        two.same.insert_one({"_id": 2})
+        two.create_collection("empty")
+        try:
+            before, backup = (fingerprint(thynk.db), fingerprint(two)), both.backup()
+            assert backup.databases == others
+            two.same.drop()
+            found = both.restore(backup).difference
+            assert [str(one) for one in found.collections] == ["thynk_two.same (missing)"]
+            assert (fingerprint(thynk.db), fingerprint(two)) == before
+        finally:
+            thynk.client.drop_database("thynk_two")
+
+
 def test_only_mongodb_leaves_files_alone_and_the_other_way_round(thynk):
     thynk.db.c.insert_one({"_id": 1})
     backup = thynk.backup()
@@ -130,6 +167,7 @@ def test_files_are_what_mongorestore_reads(thynk):
     names = {path.name for path in folder.iterdir()}
     assert {"with+space.bson.gz", "with%2Fslash.bson.gz", "per%25cent.bson.gz"} <= names
     assert {"view.metadata.json.gz", "fs.files.bson.gz"} <= names
+    assert {"cpu.metadata.json.gz", "system.buckets.cpu.bson.gz"} <= names
     assert not {"view.bson.gz", "system.views.bson.gz"} & names
 
 
@@ -143,3 +181,4 @@ def test_a_backup_says_what_it_is(thynk):
     assert (backup.path / "config/.env.production.local").stat().st_mode & 0o777 == 0o600
     text = (backup.path / "manifest.txt").read_text()
     assert f"sheetanchor restore thynk {backup.id}" in text
+    assert "Not in it: MongoDB's users and roles" in text

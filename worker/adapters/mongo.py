@@ -189,7 +189,7 @@ class Mongo:
             mongo_operations.kill(self._admin, operation)
 
     def refuse_unsupported(self) -> None:
-        """Raise GuardError for a sharded cluster."""
+        """Raise GuardError for a sharded cluster, and for time series out of reach."""
         mongo_guards.refuse_unsupported(self)
 
     def check_restorable(self) -> None:
@@ -199,7 +199,8 @@ class Mongo:
         those of a run that was killed.
         """
         for database in self.databases:
-            mongo_guards.check_restorable(self.writer(database), self.restores_as)
+            series = any(one.type == "timeseries" for one in self.collections(database))
+            mongo_guards.check_restorable(self.writer(database), self.restores_as, series=series)
 
     def writer(self, database: str) -> Writer:
         """Return what a restore does to one database, as the user that may."""

@@ -4,14 +4,25 @@ A `readWrite` user can make a backup and may not restore it (no insert past a
 validator; measured). To find that out on the way back is too late.
 """
 
+from datetime import UTC, datetime
 from typing import Protocol
 
-from worker.adapters.mongo_server import OURS, Server
+from bson import ObjectId, encode
+
+from worker.adapters.mongo_server import BUCKETS, OURS, Collection, Reading, Server
 from worker.adapters.mongo_writer import Writer
 from worker.errors import GuardError, RestoreError
 
 PROBE = f"{OURS}probe"
 _EMPTY = b"\x16\x00\x00\x00\x07_id\x00" + bytes(12) + b"\x00"  # {_id: ObjectId(0…)}
+_THEN = datetime(2026, 1, 1, tzinfo=UTC)
+_BUCKET = encode(
+    {
+        "_id": ObjectId.from_datetime(_THEN),
+        "control": {"version": 1, "min": {"t": _THEN}, "max": {"t": _THEN}},
+        "data": {"t": {"0": _THEN}},
+    }
+)
 _PROBE_OPTIONS = {"validator": {"never": {"$exists": True}}}
 _PROBE_INDEX = {"v": {"$numberInt": "2"}, "key": {"a": {"$numberInt": "1"}}, "name": "a_1"}
 
@@ -19,28 +30,60 @@ _PROBE_INDEX = {"v": {"$numberInt": "2"}, "key": {"a": {"$numberInt": "1"}}, "na
 class Databases(Protocol):
     """What `refuse_unsupported` looks at."""
 
+    databases: tuple[str, ...]
+    user: tuple[str, str] | None
+
     def server(self) -> Server:
         """Return the server."""
 
+    def collections(self, database: str) -> list[Collection]:
+        """Return its collections."""
+
+    def reading(self, collection: Collection) -> Reading:
+        """Return its counters."""
+
 
 def refuse_unsupported(mongo: Databases) -> None:
-    """Raise GuardError for a sharded cluster."""
+    """Raise GuardError for a sharded cluster, and time series that the user may not read.
+
+    `readWrite` is no right to their buckets (measured).
+    """
     if mongo.server().sharded:
         raise GuardError(
             "data.mongodb is a sharded cluster (mongos), which cannot be backed up yet.",
             remedy="Back it up with the cluster's own tools and leave data.mongodb out.",
         )
+    for database in mongo.databases:
+        for one in mongo.collections(database):
+            if one.type == "timeseries":
+                _refuse_unreadable(mongo, one)
 
 
-def check_restorable(writer: Writer, user: tuple[str, str] | None) -> None:
+def _refuse_unreadable(mongo: Databases, series: Collection) -> None:
+    try:
+        mongo.reading(series)
+    except GuardError as error:
+        name = mongo.user[0] if mongo.user else "(none)"
+        raise GuardError(
+            f"MongoDB's user {name} may not read the time series {series.namespace}: "
+            f"{error.message}",
+            remedy=f"Grant it, in mongosh as an administrator: "
+            f"{_grant(mongo.user, series.database, 'backup', 'restore')}",
+        ) from error
+
+
+def check_restorable(writer: Writer, user: tuple[str, str] | None, *, series: bool = False) -> None:
     """Do to scratch collections what a restore does. Raises GuardError naming the role.
 
+    `series`: of a database with time series, which takes a right of its own.
     Views need no right beyond these, and a first one would leave `system.views` behind.
     """
     try:
         writer.drop_ours()
         try:
             _rehearse(writer)
+            if series:
+                _rehearse_series(writer)
         finally:
             writer.drop_ours()
     except GuardError as error:
@@ -69,15 +112,27 @@ def _rehearse(writer: Writer) -> None:
         )
 
 
+def _rehearse_series(writer: Writer) -> None:
+    name = f"{PROBE}.series"
+    writer.create(name, {"timeseries": {"timeField": "t"}})
+    writer.insert(f"{BUCKETS}{name}", [_BUCKET])
+
+
 def _not_allowed(database: str, user: tuple[str, str] | None, error: GuardError) -> GuardError:
-    name, source = user or ("", "admin")
-    grant = (
-        f'db.getSiblingDB("{source}").grantRolesToUser("{name}", '
-        f'[{{role: "readWrite", db: "{database}"}}, {{role: "restore", db: "admin"}}])'
-    )
+    name = user[0] if user else ""
     return GuardError(
         f"MongoDB's user {name or '(none)'} may not restore the database {database}: "
         f"{error.message}",
-        remedy=f"Grant it, in mongosh as an administrator: {grant}; or name a URI that may "
-        "restore in data.mongodb_admin_file.",
+        remedy="Grant it, in mongosh as an administrator: "
+        f"{_grant(user, database, 'restore')}; or name a URI that may restore in "
+        "data.mongodb_admin_file.",
+    )
+
+
+def _grant(user: tuple[str, str] | None, database: str, *roles: str) -> str:
+    name, source = user or ("", "admin")
+    wanted = ", ".join(f'{{role: "{role}", db: "admin"}}' for role in roles)
+    return (
+        f'db.getSiblingDB("{source}").grantRolesToUser("{name}", '
+        f'[{{role: "readWrite", db: "{database}"}}, {wanted}])'
     )

@@ -128,9 +128,11 @@ class Load:
         self._report(f"{self._source}.{entry.name}: {size_text(entry.bytes)} loaded beside it")
 
     def _index(self, staged: str, entry: CollectionEntry) -> None:
+        wanted = [index for index in entry.indexes if not expires(index)]
+        if entry.type == "timeseries":  # newer servers give it an index by themselves
+            self._drop_others(staged, wanted)
         self._writer.create_indexes(staged, _buildable(entry, lambda i: not expires(i)))
         found = self._writer.collection(staged)
-        wanted = [index for index in entry.indexes if not expires(index)]
         options = {key: value for key, value in entry.options.items() if key != EXPIRE}
         if (
             found is None
@@ -147,11 +149,15 @@ class Load:
         live = self._writer.collection(entry.name)
         if live is None:
             return
-        for index in live.indexes:
-            if not _in(index, entry.indexes):
-                self._writer.drop_index(entry.name, index["name"])
+        self._drop_others(entry.name, entry.indexes)
         missing = _buildable(entry, lambda i: not expires(i) and not _in(i, live.indexes))
         self._writer.create_indexes(entry.name, missing)
+
+    def _drop_others(self, name: str, wanted: Sequence[Json]) -> None:
+        found = self._writer.collection(name)
+        for index in found.indexes if found else ():
+            if not _in(index, wanted):
+                self._writer.drop_index(name, index["name"])
 
     def _let_expire(self, entry: CollectionEntry) -> None:
         live = self._writer.collection(entry.name)

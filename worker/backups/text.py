@@ -86,6 +86,7 @@ def _files(manifest: Manifest) -> list[str]:
 
 def _how(manifest: Manifest) -> list[str]:
     return [
+        *(["Not in it: MongoDB's users and roles."] if manifest.databases else []),
         "",
         "To restore it (a safety backup of the present data is made first):",
         f"  sheetanchor restore {manifest.app} {manifest.id}",
