@@ -20,7 +20,7 @@ from worker.clock import Clock, rfc3339
 from worker.config import App
 from worker.decisions import UNTIL_ENDED, Decisions
 from worker.errors import CommandError, GuardError, NotFoundError, StepError
-from worker.release import Release
+from worker.release import Release, with_pre_stop
 from worker.state import State
 from worker.steps import neighbours, ownership, present
 
@@ -122,7 +122,16 @@ class Operations:
     def _stop(self, there: list[Container]) -> None:
         if running := [one for one in there if one.running]:
             self.say(f"stopping {', '.join(one.name for one in running)}")
+            self._run_hooks(running)
             self.engine.stop(running)
+
+    def _run_hooks(self, running: list[Container]) -> None:
+        """Have Compose stop what has a `pre_stop`, which Docker knows nothing of."""
+        release = ownership.running_release(self.state)
+        hooked = with_pre_stop(release.model()) if release else set()
+        services = sorted({one.service for one in running if one.status == "running"} & hooked)
+        if release and services:
+            Compose(release.project).stop(release.model_path, services, on_line=self.say)
 
     def _start(self, there: list[Container]) -> None:
         """Start what is there, each after what it depends on."""

@@ -114,6 +114,11 @@ def _given(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield name, (model.get(kind) or {}).get(one["source"]) or {}
 
 
+def with_pre_stop(model: Mapping[str, Any]) -> set[str]:
+    """Return the services that have something done in their containers before these stop."""
+    return {name for name, one in (model.get("services") or {}).items() if one.get("pre_stop")}
+
+
 def replicas(service: Mapping[str, Any]) -> int:
     """Return how many containers Compose makes of a service; `scale` goes before `deploy`."""
     wanted = service.get("scale")

@@ -115,6 +115,9 @@ def test_pre_stop_hooks_are_run_before_a_container_is_stopped(world):
     fence = next(one for one in reversed(world.backups()) if one["kind"] == "fence")
     assert "uploads/uploads/flushed" in [one["path"] for one in fence["files"]]
     flushed.unlink()
+    world.cli("restart", world.name, check=0)
+    assert flushed.read_text() == "kept\n"
+    flushed.unlink()
     world.commit({"docker-compose.yml": plain})
     succeeds(world, "without hooks")
 

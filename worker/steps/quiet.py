@@ -11,6 +11,7 @@ from pathlib import Path
 from worker.adapters import compose, rivals
 from worker.adapters.containers import Container
 from worker.errors import CommandError, StepError, UnavailableError
+from worker.release import with_pre_stop
 from worker.steps.attempt import Attempt
 
 NEVER = {"Name": "no", "MaximumRetryCount": 0}
@@ -49,9 +50,8 @@ def _with_hooks(attempt: Attempt, running: Sequence[Container]) -> dict[Path, se
     """Return model -> those of its services that run and have a `pre_stop`."""
     found: dict[Path, set[str]] = {}
     for one in running:
-        model = _model_of(attempt, one)
-        services = json.loads(model.read_text()).get("services") or {} if model else {}
-        if model and one.status == "running" and (services.get(one.service) or {}).get("pre_stop"):
+        model = _model_of(attempt, one) if one.status == "running" else None
+        if model and one.service in with_pre_stop(json.loads(model.read_text())):
             found.setdefault(model, set()).add(one.service)
     return found
 
