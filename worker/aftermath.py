@@ -11,7 +11,7 @@ from typing import Any
 
 from worker import asides
 from worker.adapters.engine import Engine
-from worker.backups import catalogue, drilled, retention, seen
+from worker.backups import catalogue, drilled, old, retention, seen
 from worker.backups.catalogue import Backup
 from worker.clock import Clock, SystemClock
 from worker.config import App
@@ -100,7 +100,7 @@ def _let_go(engine: Engine, tag: str) -> None:
 
 def show(app: App, state: State, ledger: Ledger) -> None:
     """Write what runs and which backups there are into the ledger."""
-    backups = [one.summary() for one in catalogue.backups(app.backup_dir, app.name)]
+    backups = [one.summary() for one in old.everything(app.backup_dir, app.name)]
     ledger.put_backups(app.name, backups)
     ledger.put_app(app.name, summary(app, state, backups))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worker import configfile, lock
-from worker.backups import catalogue
+from worker.backups import adopt
 from worker.backups.elsewhere import refuse_name
 from worker.backups.reading import reading
 from worker.backups.restore import RestoreResult, restore
@@ -33,12 +33,13 @@ def load(runner: Runner, backup: str | None, database: str) -> RestoreResult:
     mongo = mongo_at(app, uri)
     if uri is None or mongo is None:
         raise UsageError(f"{app.name} has no data.mongodb.", remedy="Leave out --to-database.")
-    found = catalogue.find(app.backup_dir, app.name, backup)
-    with mongo, _alone(runner), reading(found.path):
+    target = Source(app=app, mongo=mongo, clock=runner.clock)
+    with mongo, _alone(runner):
+        found = adopt.chosen(target, backup, say)
         others = runner.config.others(app)
         neighbours.judge_name(uri, database, mongo, others=others, state=runner.state, say=say)
-        target = Source(app=app, mongo=mongo, clock=runner.clock)
-        return restore(target, found, to_database=database, report=say)
+        with reading(found.path):
+            return restore(target, found, to_database=database, report=say)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from worker import configfile
-from worker.backups import catalogue, drilled
+from worker.backups import catalogue, drilled, old
 from worker.backups.catalogue import Backup
 from worker.backups.drill import Drilled, drill
 from worker.backups.progress import Progress
@@ -43,10 +44,14 @@ class Proving:
         """
         app = self.runner.app
         there = catalogue.folders(app.backup_dir, app.name)
-        chosen = [path for path in there if backup in (None, path.name)]
+        theirs = [one.path for one in old.listed(app.backup_dir, app.name)]
+        chosen = [path for path in (*there, *theirs) if backup in (None, path.name)]
         if not chosen:
             raise _missing(app.name, backup, there)
-        found = [(path.name, self._read_back(path)) for path in chosen]
+        found = [
+            (path.name, self._read_old(path) if path in theirs else self._read_back(path))
+            for path in chosen
+        ]
         self.runner.show()
         return found
 
@@ -122,6 +127,14 @@ class Proving:
         else:
             log.info("backup.verified", extra=extra)
         return found
+
+    def _read_old(self, folder: Path) -> Verification:
+        """Read an older script's backup as far as it can be; nothing is written into it."""
+        now, one = rfc3339(self.runner.clock.now()), old.at(folder.parent, folder.name)
+        progress = Progress(self._say, self.runner.clock)
+        reading_on = partial(progress.tick, lambda: f"{folder.name}: being read to its end")
+        faults = old.faults(one, reading_on) if one else ["is not there any more"]
+        return Verification(at=now, faults=tuple(faults), proven=False)
 
     def _say(self, line: str) -> None:
         if self.runner.screen:

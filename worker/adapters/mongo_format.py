@@ -9,10 +9,12 @@ import base64
 import hashlib
 import json
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
+import bson
 from bson import json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import InvalidBSON
 from bson.json_util import CANONICAL_JSON_OPTIONS, JSONOptions
 from bson.son import SON
 
@@ -48,6 +50,11 @@ def file_stem(collection: str) -> str:
     return f"{escaped[:KEPT_OF_A_LONG_NAME]}%24{short}"
 
 
+def collection_name(stem: str) -> str:
+    """Return the collection of a file, where no metadata names it (mongodump before 4.2)."""
+    return unquote_plus(stem)
+
+
 def to_json(document: Any) -> Any:
     """Return a BSON value as plain JSON values in canonical extended form, order kept."""
     return json.loads(json_util.dumps(document, json_options=_OPTIONS))
@@ -73,3 +80,11 @@ def metadata(name: str, kind: str, options: Json, indexes: list[Json], uuid: str
     if options:  # mongodump leaves empty options out, and mongorestore expects as much
         fields = {"options": options, **fields}
     return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def refuse_malformed(document: bytes) -> None:
+    """Raise ValueError for bytes that are no BSON document, inner ones included."""
+    try:
+        bson.decode(document, ORDERED)
+    except InvalidBSON as error:
+        raise ValueError(f"a document is no BSON ({error})") from error

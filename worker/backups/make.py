@@ -84,13 +84,15 @@ def _made(order: Order, previous: Backup | None) -> Backup:
             manifest = _written(order, partial, links, damaged)
             faults = check(partial, manifests.read(partial), links.made, _ticking(order))
             if not faults:
-                return _finished(order, partial, manifest, links)
+                made = finished(order.source, partial, manifest, links)
+                order.report(f"{made.id}: {size_text(made.bytes)}, verified")
+                return made
             links = _without(links, faults)  # then all over again: rot is rare
             damaged += faults
         except BaseException:
-            _discard(partial)
+            discard(partial)
             raise
-        _discard(partial)
+        discard(partial)
 
 
 def _ticking(order: Order) -> Callable[[], None]:
@@ -144,12 +146,12 @@ def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]
         moved=keep.moved,
         warnings=[*_replaced(damaged), *keep.warnings],
     )
-    return _write(partial, manifest)
+    return write_down(partial, manifest)
 
 
-def _finished(order: Order, partial: Path, manifest: Manifest, links: Links) -> Backup:
+def finished(source: Source, partial: Path, manifest: Manifest, links: Links) -> Backup:
     """Say when it was verified, sync it all, and give it its name."""
-    manifest = _write(partial, replace(manifest, verified_at=rfc3339(order.source.clock.now())))
+    manifest = write_down(partial, replace(manifest, verified_at=rfc3339(source.clock.now())))
     if manifests.read(partial) != manifest or not text_is_as_written(partial, manifest):
         raise BackupError(
             f"{partial / manifests.NAME} did not read back as it was written.",
@@ -163,11 +165,11 @@ def _finished(order: Order, partial: Path, manifest: Manifest, links: Links) -> 
     final = partial.with_name(manifest.id)
     partial.rename(final)
     files.sync(final.parent)
-    order.report(f"{final.name}: {size_text(manifest.bytes)}, verified")
     return Backup.of(final, manifest)
 
 
-def _write(folder: Path, manifest: Manifest) -> Manifest:
+def write_down(folder: Path, manifest: Manifest) -> Manifest:
+    """Write both manifests; return the one that knows the other."""
     text = render(manifest).encode()
     files.write(folder / manifests.TEXT, text)
     manifest = replace(manifest, text_sha256=files.sha256([text])[0])
@@ -187,7 +189,7 @@ def _without(links: Links, faults: list[Fault]) -> Links:
     return Links(links.manifest, links.path, refused)
 
 
-def _discard(partial: Path) -> None:
+def discard(partial: Path) -> None:
     """Remove a failed attempt; a failure of that is logged and hides nothing."""
     try:
         remove(partial)

@@ -33,6 +33,7 @@ class Verification:
 
     at: str  # RFC 3339 UTC
     faults: tuple[str, ...] = ()
+    proven: bool = True  # an older script's can only be read: nothing says what should be there
 
     @property
     def damage(self) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from worker import aftermath
-from worker.backups import catalogue
+from worker.backups import catalogue, old
 from worker.cli import output, running, screen
 from worker.cli.commands import Command
 from worker.cli.interrupt import Interrupt
@@ -40,7 +40,7 @@ def backup(session: Session, app: str) -> None:
 def backups(session: Session, app: str) -> None:
     """List the backups of APP, newest first."""
     found = session.app(app)
-    there = [one.summary() for one in catalogue.backups(found.backup_dir, found.name)]
+    there = [one.summary() for one in old.everything(found.backup_dir, found.name)]
     session.answer({"backups": there}, _lines(there))
 
 

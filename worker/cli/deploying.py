@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from worker import elsewhere
-from worker.backups import catalogue
+from worker.backups import old
 from worker.cli import output, running, screen, text
 from worker.cli.commands import Command
 from worker.cli.interrupt import Interrupt
@@ -98,7 +98,7 @@ def restore(
     """
     if to_database is not None:
         return _load_elsewhere(session, app, backup, only, to_database)
-    found = catalogue.find(session.app(app).backup_dir, app, backup)
+    found = old.find(session.app(app).backup_dir, app, backup)
     what = f"This replaces {only or 'the data'} of {app} by backup {found.id} ({found.kind})."
     confirm(app, what, yes=yes)
     return carry_out(session, app, "restore", {"backup": found.id, "only": only}, {})

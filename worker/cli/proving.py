@@ -61,7 +61,7 @@ def _value(backup: str, found: Verification) -> dict[str, Any]:
     """Return it as `backups` names the same things."""
     return {
         "id": backup,
-        "verified_at": None if found.faults else found.at,
+        "verified_at": None if found.faults or not found.proven else found.at,
         "damage": found.damage,
         "damage_found_at": found.at if found.faults else None,
         "faults": list(found.faults),
@@ -70,5 +70,6 @@ def _value(backup: str, found: Verification) -> dict[str, Any]:
 
 def _line(backup: str, found: Verification) -> str:
     if not found.faults:
-        return f"{backup}  whole"
+        read = "read to its end; of an older script, so nothing says what should be in it"
+        return f"{backup}  {'whole' if found.proven else read}"
     return "\n".join([f"{backup}  DAMAGED", *(f"  {fault}" for fault in found.faults)])

@@ -8,7 +8,7 @@ import click
 from worker import aftermath, asides, operations
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
-from worker.backups import catalogue
+from worker.backups import old
 from worker.cli import output, past, running, text
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
@@ -34,7 +34,7 @@ def status(session: Session, app: str | None) -> None:
 
 def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
     state = State.of(session.config, app)
-    backups = [one.summary() for one in catalogue.backups(app.backup_dir, app.name)]
+    backups = [one.summary() for one in old.everything(app.backup_dir, app.name)]
     last = past.deployments(session, app, ledger, 1)
     return {
         **aftermath.summary(app, state, backups),

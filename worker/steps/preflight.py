@@ -10,7 +10,7 @@ from worker import decisions as rules
 from worker.adapters import compose, disk
 from worker.adapters.containers import Container
 from worker.adapters.git import Head
-from worker.backups import catalogue, cleaners, seen
+from worker.backups import adopt, cleaners, seen
 from worker.backups.verify import verify
 from worker.clock import rfc3339
 from worker.deployment import Status
@@ -19,6 +19,7 @@ from worker.release import Release
 from worker.steps import (
     addresses,
     covered,
+    data,
     emptied,
     gate,
     health,
@@ -170,8 +171,8 @@ def _restore_from(attempt: Attempt) -> str | None:
     """Return the backup that a restore puts back: the one named, or the newest verified."""
     if attempt.deployment.kind != "restore":
         return None
-    app, wanted = attempt.app, attempt.deployment.options.get("backup")
-    found = catalogue.find(app.backup_dir, app.name, wanted)
+    wanted = attempt.deployment.options.get("backup")
+    found = adopt.chosen(data.source(attempt), wanted, attempt.say)
     verify(found.path)  # before anything is stopped for it
     return found.id
 
