@@ -53,6 +53,11 @@ class State:
         return self.home / "outgoing.json"
 
     @property
+    def rebuilding(self) -> Path:
+        """There while the app is brought back on an empty server: how far that came."""
+        return self.home / "rebuilding.json"
+
+    @property
     def slow_lock(self) -> Path:
         """The file whose flock means: slow work of this app (a verify, a drill) runs."""
         return self.home / "slow.lock"

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "prune": ("data", "Remove the backups that retention keeps no longer."),
     "drill": ("proving", "Try a restore, beside everything that is live."),
     "offsite": ("offsite", "Copy an app's backups to other places, and back."),
+    "recover": ("recover", "Bring an app back on an empty server, from a copy elsewhere."),
     "status": ("status", "Show what runs."),
     "history": ("showing", "List an app's deployments."),
     "show": ("showing", "Show one deployment, or its log."),

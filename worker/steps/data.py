@@ -71,7 +71,7 @@ def config_files(app: App) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*own, *others]))
 
 
-def _lost(app: App, backup: Backup) -> list[Path]:
+def lost(app: App, backup: Backup) -> list[Path]:
     """Return the config files of a backup that the checkout has not: they come back, too.
 
     Raises RestoreError for one that a link would lead out of the checkout: nobody named it
@@ -80,15 +80,15 @@ def _lost(app: App, backup: Backup) -> list[Path]:
     inside = [entry.path for entry in backup.manifest().files if entry.type == "file"]
     names = [Path(path).relative_to("config") for path in inside if path.startswith("config/")]
     kept = [name for name in names if name.parts[0] != "_elsewhere" and ".." not in name.parts]
-    lost = [app.checkout / name for name in kept if not (app.checkout / name).exists()]
-    for path in lost:
+    gone = [app.checkout / name for name in kept if not (app.checkout / name).exists()]
+    for path in gone:
         if not path.resolve().is_relative_to(app.checkout.resolve()):
             raise RestoreError(
                 f"{path} of the backup {backup.id} would be written to {path.resolve()}, outside "
                 f"of {app.checkout}. Nothing was touched.",
                 remedy="Remove the link on the way to it, or restore with --only mongodb.",
             )
-    return lost
+    return gone
 
 
 def back_up(
@@ -209,7 +209,7 @@ def put_back(attempt: Attempt, backup: str | None, *, only: str | None) -> Facts
     if backup is None:
         return {"what": "nothing was to be put back", "env_restored": False}
     chosen, target = find(attempt, backup), _target(attempt)
-    target = replace(target, config_files=(*target.config_files, *_lost(attempt.app, chosen)))
+    target = replace(target, config_files=(*target.config_files, *lost(attempt.app, chosen)))
     result = restoring.restore(target, chosen, only=only, report=attempt.say)
     attempt.say(result.summary())
     return {
