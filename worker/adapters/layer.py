@@ -74,8 +74,8 @@ def rescue(engine: Engine, container: str, folder: str, place: Path) -> Rescued:
                 _put(tree, name, entry, content)
                 found.copied.append(name)
             except NotADirectoryError:  # a file or a link has the name of a folder
+                tree.remove(STAGED)
                 found.others.append(name)
-        tree.sync("")
     return found
 
 
@@ -158,20 +158,20 @@ def _same(tree: Tree, name: str, entry: Stat, content: Iterable[bytes]) -> bool:
 def _make_folders(tree: Tree, name: str, folders: dict[str, Stat]) -> None:
     for parent in reversed([str(one) for one in Path(name).parents][:-1]):
         if not _is_there(tree, parent):
-            tree.make_folder(parent)
-            tree.set_metadata(parent, folders[parent])
+            _put(tree, parent, folders[parent], ())
 
 
 def _put(tree: Tree, name: str, entry: Stat, content: Iterable[bytes]) -> None:
+    """Make it under another name first: whatever has its own name is whole, owner and all."""
     if entry.type == "dir":
-        tree.make_folder(name)
+        tree.make_folder(STAGED)
     elif entry.type == "link":
-        tree.make_link(name, entry.target)
+        tree.make_link(STAGED, entry.target)
     else:
         with closing(tree.create(STAGED)) as descriptor:
             files.sha256(content, files.write_all(descriptor))
-        tree.set_metadata(STAGED, entry)
+    tree.set_metadata(STAGED, entry)
+    if entry.type == "file":
         tree.sync(STAGED)
-        tree.swap_in(STAGED, name)
-        return
-    tree.set_metadata(name, entry)
+    tree.swap_in(STAGED, name)
+    tree.sync(name.rpartition("/")[0])
