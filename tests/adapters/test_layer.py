@@ -1,5 +1,6 @@
 """Copying uploads out of a real container, killed at each of its acts."""
 
+import itertools
 import os
 
 import docker
@@ -90,10 +91,10 @@ def test_rescue_killed_at_any_act_leaves_only_what_is_whole_and_is_finished_by_a
         layer.rescue(docker_says, container, "/up", tmp_path / "counted")
     assert acts[0] > 10
 
-    for number in range(1, acts[0] + 1):
-        place = tmp_path / str(number)
+    for number, before in itertools.product(range(1, acts[0] + 1), (True, False)):
+        place = tmp_path / f"{number}-{before}"
         with monkeypatch.context() as dying:
-            killed_at(dying, number, before=bool(number % 2))
+            killed_at(dying, number, before=before)
             with pytest.raises(DiedError):
                 layer.rescue(docker_says, container, "/up", place)
         half = {name: about for name, about in whole(place).items() if name != layer.STAGED}
