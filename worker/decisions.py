@@ -52,9 +52,22 @@ class Decisions:
         text = json.dumps(self.read() | changes, indent=1)
         durable.write(self.path, text.encode())
 
-    def hold(self, kind: str, *, by: str | None, at: str, reason: str, head: str | None) -> None:
-        """Hold automatic deployments: until a newer head, or until a person ends it."""
+    def hold(
+        self,
+        kind: str,
+        *,
+        by: str | None,
+        at: str,
+        reason: str,
+        head: str | None,
+        restore: str | None = None,
+    ) -> None:
+        """Hold automatic deployments: until a newer head, or until a person ends it.
+
+        `restore`: the backup that a failed way back did not put back.
+        """
         new = {"kind": kind, "by": by, "at": at, "reason": reason, "head": head}
+        new |= {"restore": restore} if restore else {}
         self.write(hold=_laid(self.read()["hold"], new))
 
     def lift(self, *kinds: str, by: str | None, at: str, reason: str | None = None) -> None:
@@ -207,5 +220,9 @@ def _held(hold: dict[str, Any]) -> str:
 
 def _ending(hold: dict[str, Any], app: str) -> str:
     if hold["kind"] == "inconsistent":
-        return f"Mend the cause, or restore a backup, then run `sheetanchor resume {app}`."
+        restore = " ".join(filter(None, (app, hold.get("restore"))))
+        return (
+            f"Mend the cause, then run `sheetanchor restore {restore}`; or, once app and data are"
+            f" right as they are, `sheetanchor resume {app}`."
+        )
     return f"Run `sheetanchor unfreeze {app}`, or deploy with --force."

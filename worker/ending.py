@@ -1,6 +1,6 @@
 """What is noted at a deployment's end: what runs, the head's decision, holds, the outage."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from worker.clock import parse, rfc3339
@@ -8,6 +8,7 @@ from worker.decisions import DECISIVE, PERSONS, TRIES_AFTER_A_DEATH
 from worker.deployment import Status
 from worker.journal import Record
 from worker.release import Release
+from worker.steps import data
 from worker.steps.attempt import Attempt
 
 
@@ -99,10 +100,26 @@ def _is_about_the_head(attempt: Attempt) -> bool:
     return asked.kind == "deploy" and bool(attempt.fact("preflight", "revision") == fetched)
 
 
-def hold_inconsistent(attempt: Attempt, why: str) -> None:
+def not_put_back(attempt: Attempt, steps: Collection[str], records: Sequence[Record]) -> str | None:
+    """Return the backup that a way back of these steps ended without putting back, if any."""
+    done = any((one["step"], one["event"]) == ("restore", "done") for one in records)
+    return data.baseline(attempt) if "restore" in steps and not done else None
+
+
+def what_to_do(app: str, lost: str | None) -> str:
+    """Return a person's next step. `resume` alone would keep what the new version left."""
+    kept = "Nothing is touched any more; every backup is kept. Mend the cause, then run"
+    if lost is None:
+        return f"{kept} `sheetanchor resume {app}`, or `sheetanchor restore {app}`."
+    return f"{kept} `sheetanchor restore {app} {lost}`: the data is not yet as it was before."
+
+
+def hold_inconsistent(attempt: Attempt, why: str, lost: str | None) -> None:
     """Stop automatic deployments of the app until a person has looked."""
-    now = rfc3339(attempt.clock.now())
-    attempt.decisions.hold("inconsistent", by=None, at=now, reason=why, head=None)
+    now, app = rfc3339(attempt.clock.now()), attempt.app.name
+    if lost:
+        why = f"{why} The data was not put back: run `sheetanchor restore {app} {lost}`."
+    attempt.decisions.hold("inconsistent", by=None, at=now, reason=why, head=None, restore=lost)
 
 
 def outage(attempt: Attempt, records: Sequence[Record]) -> dict[str, Any]:

@@ -99,7 +99,8 @@ class Pipeline:
                 if name not in done:
                     self._patiently(name)
         except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
-            return self._inconsistent(error, str(failure), decisive=blamed is None)
+            lost = ending.not_put_back(attempt, steps, self._records("way_back"))
+            return self._inconsistent(error, str(failure), lost, decisive=blamed is None)
         if blamed:
             ending.try_again(attempt, error["message"])
         return self._end(self._went_back(steps, cause), error=error, decisive=blamed is None)
@@ -181,17 +182,15 @@ class Pipeline:
         self._record("deploy", "commit", "done", {"new_warnings": [error["message"]]})
         return self.finish()
 
-    def _inconsistent(self, error: dict[str, Any], why: str, *, decisive: bool = True) -> Status:
+    def _inconsistent(
+        self, error: dict[str, Any], why: str, lost: str | None = None, *, decisive: bool = True
+    ) -> Status:
         attempt = self._attempt
         if decisive:  # or the same head would come again once a person has mended the app
             ending.decide(attempt, Status.FAILED, error["message"])
         both = {**error, "message": f"{error['message']} Then the way back failed: {why}"}
-        app = attempt.app.name
-        both["remedy"] = (
-            f"Nothing is touched any more; every backup is kept. Mend the cause, then run"
-            f" `sheetanchor resume {app}`, or `sheetanchor restore {app}`."
-        )
-        ending.hold_inconsistent(attempt, why)
+        both["remedy"] = ending.what_to_do(attempt.app.name, lost)
+        ending.hold_inconsistent(attempt, why, lost)
         return self._end(Status.INCONSISTENT, error=both)
 
     def _end(

@@ -247,3 +247,32 @@ def test_nothing_acknowledged_before_the_fence_is_lost(running):
     lost = [n for kind, n in acknowledged if kind == "document" and n not in there]
     lost += [n for kind, n in acknowledged if kind == "file" and not (running.uploads / n).exists()]
     assert lost == []
+
+
+def test_way_back_that_could_not_restore_says_what_does_and_it_is_so(running):
+    """The data is the bad version's then: `resume` would keep that, and back it up next."""
+    before = running.fingerprint()
+    ill = {"release.json": release("two", mode="exits"), "migration.py": MIGRATION}
+    identity = running.push(ill)
+    running.wait_for_step(identity, "health")
+    fence = of(running, identity, "fence")["path"]
+    saved = fence / "uploads" / "uploads" / "upload-2.txt"
+    content = saved.read_bytes()
+    saved.write_bytes(b"damaged!")
+
+    ended = running.wait(identity)
+
+    assert ended["status"] == "inconsistent", ended
+    command = f"sheetanchor restore {running.name} {fence.name}`"
+    assert command in ended["error"]["remedy"]
+    assert command in running.cli_json("status", running.name)["hold"]["reason"]
+    assert command in running.cli_json("plan", running.name)["remedy"]
+    assert command in running.cli("resume", running.name, check=2).stderr
+    saved.write_bytes(content)
+    running.cli("restore", running.name, fence.name, "--yes", check=0)
+    assert running.version() == "one"
+    now = running.fingerprint()
+    assert [now[key] for key in ("database", "uploads")] == [
+        before[key] for key in ("database", "uploads")
+    ]
+    assert running.cli_json("status", running.name)["hold"] is None
