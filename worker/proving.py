@@ -21,6 +21,7 @@ from worker.backups.reading import reading
 from worker.backups.scratch import Scratch
 from worker.backups.source import Source
 from worker.backups.verification import Verification, read_back
+from worker.backups.verify import Reader
 from worker.clock import rfc3339
 from worker.errors import BackupError, DiedError, NotFoundError, SheetanchorError
 from worker.jobs import Runner
@@ -48,12 +49,28 @@ class Proving:
         chosen = [path for path in (*there, *theirs) if backup in (None, path.name)]
         if not chosen:
             raise _missing(app.name, backup, there)
-        found = [
-            (path.name, self._read_old(path) if path in theirs else self._read_back(path))
-            for path in chosen
-        ]
+        reader, found = Reader(), []
+        for path in chosen:
+            with nullcontext() if backup else suppress(NotFoundError):  # retention was first
+                one = self._read_old(path) if path in theirs else self._read_back(path, reader)
+                found.append((path.name, one))
         self.runner.show()
         return found
+
+    def prove(self) -> None:
+        """Read every backup back, then drill: what is due by its schedule.
+
+        Raises what the drill does, and BackupError, after that, for what was damaged.
+        """
+        app = self.runner.app
+        there = catalogue.folders(app.backup_dir, app.name)
+        read = self.verify(None) if there else []
+        self.drill()
+        if damaged := [one for one, found in read if found.damage]:
+            raise BackupError(
+                f"Of {len(read)} backups these are damaged: {', '.join(damaged)}.",
+                remedy="Look into the disk's health; put a copy in each one's place, or remove it.",
+            )
 
     def drill(self) -> Drilled:
         """Restore the newest verified backup into scratch, compare, and record the result.
@@ -109,7 +126,7 @@ class Proving:
         log.error("drill.failed", extra={"app": runner.app.name, "backup": named, "why": why})
         runner.show()
 
-    def _read_back(self, folder: Path) -> Verification:
+    def _read_back(self, folder: Path, reader: Reader | None = None) -> Verification:
         runner, count = self.runner, 0
         progress = Progress(self._say, runner.clock)
 
@@ -120,7 +137,7 @@ class Proving:
 
         with reading(folder):
             now = rfc3339(runner.clock.now())
-            found = read_back(folder, runner.app.name, now, tick)
+            found = read_back(folder, runner.app.name, now, tick, reader)
         extra = {"app": runner.app.name, "backup": folder.name, "damage": found.damage}
         if found.damage:
             log.error("backup.damaged", extra=extra)

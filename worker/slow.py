@@ -75,7 +75,7 @@ class Slow:
                 self._do(asked)
             self._send_what_is_due()
             if schedule.DRILL in self._schedule.due():
-                self._on_time(schedule.DRILL, self._proving.drill)
+                self._on_time(schedule.DRILL, self._proving.prove)
 
     def _send_what_is_due(self) -> None:
         """Send out what a good backup calls for; each failure is recorded and shown."""

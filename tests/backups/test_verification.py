@@ -5,12 +5,13 @@ import os
 
 import pytest
 
-from tests.backups.test_verify import flip
+from tests.backups.test_verify import DATA, flip
+from worker.adapters import files
 from worker.backups import catalogue
 from worker.backups.reading import reading, removing
 from worker.backups.retention import prune
 from worker.backups.verification import read_back
-from worker.backups.verify import RECORD, verify
+from worker.backups.verify import RECORD, Reader, verify
 from worker.errors import BackupError, BusyError, NotFoundError
 
 PHOTO = "uploads/backend/uploads/photo.jpg"
@@ -120,3 +121,28 @@ def test_record_holds_every_fault_and_the_time(backup):
     stored = json.loads((backup.path / RECORD).read_text())
     assert stored["at"] == LATER
     assert [fault.split()[0] for fault in stored["faults"]] == ["manifest.txt", PHOTO]
+
+
+def test_what_backups_share_is_read_once_and_its_damage_found_in_each(
+    thynk, old_files, monkeypatch
+):
+    thynk.db.users.insert_many({"_id": n} for n in range(100))
+    old_files()
+    first = thynk.backup()
+    second = thynk.backup(previous=first)
+    shared = [DATA, PHOTO]
+    assert all((first.path / one).samefile(second.path / one) for one in shared)
+    flip(first.path / PHOTO)
+    hashed = []
+    sha256 = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda *rest: hashed.append(1) or sha256(*rest))
+
+    def read_both(reader):
+        both = (first, second)
+        found = [read_back(one.path, "thynk", LATER, lambda: None, reader) for one in both]
+        assert [PHOTO in one.damage for one in found] == [True, True]
+
+    read_both(None)
+    twice = len(hashed)
+    read_both(Reader())
+    assert len(hashed) - twice <= twice - len(shared)

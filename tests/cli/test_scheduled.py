@@ -113,14 +113,29 @@ def test_failed_backup_is_shown_with_its_remedy_and_tried_again_after_a_pause(cl
     assert BACKUP not in of(slow).due()
 
 
-def test_drill_that_finds_damage_waits_for_its_next_time(slow, backup, held_lock):
+def test_due_drill_reads_all_backups_back_and_names_the_damaged_one(slow, backup):
+    photo = backup.path / "uploads/uploads/photo"
+    photo.unlink()
+    photo.write_text("A PHOTO")
+
+    slow.work_off()
+
+    newest = catalogue.find(slow.runner.app.backup_dir, "shop")
+    assert drilled.read(slow.runner.state.drill)["backup"] == newest.id != backup.id
+    assert backup.id in of(slow).view()[DRILL]["failed"]["why"]
+    app = slow.runner.app
+    [_, old] = catalogue.backups(app.backup_dir, app.name)
+    assert (old.id, "photo" in old.damage) == (backup.id, True)
+
+
+def test_drill_that_fails_for_good_waits_for_its_next_time(slow, backup, held_lock):
     flip(backup.path / "uploads/uploads/photo")
     slow.work_off()
-    assert "photo" in drilled.read(slow.runner.state.drill)["failed"]["why"]
+    assert "no verified" in drilled.read(slow.runner.state.drill)["failed"]["why"]
     assert DRILL not in of(slow).due()
     entry = json.loads(slow.runner.state.schedule.read_text())[DRILL]
     assert (entry["tries"], entry["retry_at"]) == (0, None)
-    assert "photo" in of(slow).view()[DRILL]["failed"]["why"]
+    assert "no verified" in of(slow).view()[DRILL]["failed"]["why"]
 
 
 def test_nothing_is_done_while_other_slow_work_runs(slow):

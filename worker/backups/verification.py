@@ -18,7 +18,7 @@ from typing import Self
 from worker.adapters import files
 from worker.backups import manifest as manifests
 from worker.backups.manifest import Manifest
-from worker.backups.verify import RECORD, check
+from worker.backups.verify import RECORD, Reader, check
 from worker.errors import BackupError
 
 MOST_FAULTS = 100  # kept in the record
@@ -55,7 +55,9 @@ class Verification:
             return cls(at="", faults=(f"{RECORD} cannot be read",))
 
 
-def read_back(folder: Path, app: str, now: str, tick: Callable[[], None]) -> Verification:
+def read_back(
+    folder: Path, app: str, now: str, tick: Callable[[], None], reader: Reader | None = None
+) -> Verification:
     """Read every byte of a backup back; record and return what was found.
 
     `tick` is called for each file; what it raises ends the reading, and nothing is
@@ -64,7 +66,8 @@ def read_back(folder: Path, app: str, now: str, tick: Callable[[], None]) -> Ver
     """
     try:
         manifest = manifests.read(folder)
-        faults = [*_elsewhere(folder, app, manifest), *map(str, check(folder, manifest, (), tick))]
+        found_wrong = check(folder, manifest, (), tick, reader)
+        faults = [*_elsewhere(folder, app, manifest), *map(str, found_wrong)]
     except BackupError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno not in _ROTTEN:
             raise

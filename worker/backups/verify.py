@@ -24,6 +24,7 @@ from worker.backups.manifest import CollectionEntry, FileEntry, Manifest
 from worker.errors import BackupError
 
 RECORD = "verification.json"  # no part of the backup: what reading it back found, and when
+Identity = tuple[int, int, int, int]  # of a file: the backups are in one file system
 READERS = 4  # threads; hashing and decompressing leave Python's lock
 
 
@@ -51,16 +52,48 @@ def verify(folder: Path) -> Manifest:
     return found
 
 
+class Reader:
+    """Reads each file once, in the course of reading many backups back.
+
+    They share what did not change, by hard links: the bytes of such a file are one
+    backup's as much as another's, and a month of backups is not read thirty times.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[Identity, tuple[str, int]] = {}
+        self._streams: dict[Identity, tuple[int, int, str]] = {}
+
+    def hash(self, tree: Tree, path: str) -> tuple[str, int]:
+        """Return the SHA-256 and the bytes of a file."""
+        with closing(tree.open(path)) as descriptor:
+            key = files.stat_of(descriptor).identity
+            if key not in self._hashes:
+                self._hashes[key] = files.sha256(files.chunks(descriptor))
+            return self._hashes[key]
+
+    def examine(self, tree: Tree, path: str) -> tuple[int, int, str]:
+        """Return documents, bytes and SHA-256 of a packed stream. Raises BackupError."""
+        with closing(tree.open(path)) as descriptor:
+            key = files.stat_of(descriptor).identity
+            if key not in self._streams:
+                unpacked = stream.unpacked(files.chunks(descriptor))
+                self._streams[key] = stream.examine(unpacked)
+            return self._streams[key]
+
+
 def check(
     folder: Path,
     manifest: Manifest,
     decoded: Container[str] = (),
     tick: Callable[[], None] = lambda: None,
+    reader: Reader | None = None,
 ) -> list[Fault]:
     """Return what is wrong with a backup, by path. `decoded` files are hashed only.
 
-    `tick` is called for each file that was read; what it raises ends the reading.
+    `tick` is called for each file that was read; what it raises ends the reading. With
+    the same `reader` several backups are read, each file of theirs once.
     """
+    one = reader or Reader()
     try:
         with Tree(folder) as tree:
             found = tree.scan()
@@ -68,7 +101,7 @@ def check(
             wrong = {fault.path for fault in faults}
             checks = [
                 check
-                for path, check in _checks(tree, folder, manifest, decoded)
+                for path, check in _checks(tree, folder, manifest, decoded, one)
                 if path not in wrong
             ]
             with ThreadPoolExecutor(READERS) as pool:
@@ -127,17 +160,18 @@ def _expected(manifest: Manifest) -> dict[str, str]:
 
 
 def _checks(
-    tree: Tree, folder: Path, manifest: Manifest, decoded: Container[str]
+    tree: Tree, folder: Path, manifest: Manifest, decoded: Container[str], reader: Reader
 ) -> Iterator[tuple[str, Callable[[], Fault | None]]]:
     yield manifests.TEXT, partial(_check_text, folder, manifest)
     for database, entry in manifest.collections():
         metadata, *data = entry_files(database, entry)
-        yield metadata, partial(_check_metadata, tree, metadata, entry)
+        yield metadata, partial(_check_metadata, reader, tree, metadata, entry)
         for path in data:
-            yield path, partial(_check_stream, tree, path, entry, decoded=path in decoded)
+            known = path in decoded
+            yield path, partial(_check_stream, reader, tree, path, entry, decoded=known)
     for file in manifest.files:
         if file.type == "file":
-            yield file.path, partial(_check_file, tree, file)
+            yield file.path, partial(_check_file, reader, tree, file)
         elif file.type == "link":
             yield file.path, partial(_check_link, tree, file)
 
@@ -152,8 +186,8 @@ def _check_text(folder: Path, manifest: Manifest) -> Fault | None:
     return None if whole else Fault(manifests.TEXT, "was changed")
 
 
-def _check_file(tree: Tree, entry: FileEntry) -> Fault | None:
-    return _compare(entry.path, _hash(tree, entry.path), (entry.sha256, entry.size))
+def _check_file(reader: Reader, tree: Tree, entry: FileEntry) -> Fault | None:
+    return _compare(entry.path, reader.hash(tree, entry.path), (entry.sha256, entry.size))
 
 
 def _check_link(tree: Tree, entry: FileEntry) -> Fault | None:
@@ -161,7 +195,7 @@ def _check_link(tree: Tree, entry: FileEntry) -> Fault | None:
     return None if target == entry.target else Fault(entry.path, f"links to {target!r}")
 
 
-def _check_metadata(tree: Tree, path: str, entry: CollectionEntry) -> Fault | None:
+def _check_metadata(reader: Reader, tree: Tree, path: str, entry: CollectionEntry) -> Fault | None:
     with closing(tree.open(path)) as descriptor:
         try:
             content = b"".join(stream.unpacked(files.chunks(descriptor)))
@@ -169,27 +203,22 @@ def _check_metadata(tree: Tree, path: str, entry: CollectionEntry) -> Fault | No
             return Fault(path, f"cannot be read: {error.message}")
     if content != metadata_of(entry):
         return Fault(path, "does not hold the options and indexes of the manifest")
-    return _compare(path, _hash(tree, path), (entry.metadata_sha256, entry.metadata_size))
+    return _compare(path, reader.hash(tree, path), (entry.metadata_sha256, entry.metadata_size))
 
 
-def _check_stream(tree: Tree, path: str, entry: CollectionEntry, *, decoded: bool) -> Fault | None:
-    fault = _compare(path, _hash(tree, path), (entry.file_sha256, entry.file_size))
+def _check_stream(
+    reader: Reader, tree: Tree, path: str, entry: CollectionEntry, *, decoded: bool
+) -> Fault | None:
+    fault = _compare(path, reader.hash(tree, path), (entry.file_sha256, entry.file_size))
     if fault or decoded:
         return fault
-    with closing(tree.open(path)) as descriptor:
-        try:
-            unpacked = stream.unpacked(files.chunks(descriptor))
-            documents, size, digest = stream.examine(unpacked)
-        except BackupError as error:
-            return Fault(path, f"cannot be read: {error.message}")
+    try:
+        documents, size, digest = reader.examine(tree, path)
+    except BackupError as error:
+        return Fault(path, f"cannot be read: {error.message}")
     if documents != entry.documents:
         return Fault(path, f"holds {documents:,} documents, not {entry.documents:,}")
     return _compare(path, (digest, size), (entry.sha256, entry.bytes))
-
-
-def _hash(tree: Tree, path: str) -> tuple[str, int]:
-    with closing(tree.open(path)) as descriptor:
-        return files.sha256(files.chunks(descriptor))
 
 
 def _compare(path: str, found: tuple[str, int], wanted: tuple[str, int]) -> Fault | None:
