@@ -105,6 +105,8 @@ def test_crash_loop_without_a_health_check_is_undone(world):
 
     assert ended["status"] == "rolled_back", ended
     assert "keeps crashing" in ended["error"]["message"]
+    told = ended["error"]["remedy"].partition("sheetanchor ")[2].split()  # it is gone by now
+    assert f"{world.name}-web-1: " in world.cli(*told, check=0).stdout
     assert world.version() == "one"
     assert world.fingerprint() == before
 

@@ -39,9 +39,12 @@ def run(attempt: Attempt) -> Facts:
         return {}
     try:
         facts = wait_until_stable(attempt, target)
-    except HealthError:
+    except HealthError as error:
         _tell_logs(attempt)
-        raise
+        if attempt.going_back:
+            raise
+        remedy = f"Read what its containers wrote last: sheetanchor show {attempt.id} --log"
+        raise HealthError(error.message, remedy=remedy) from error
     if not attempt.going_back:
         tripwire.check(attempt)
     return facts
