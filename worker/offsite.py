@@ -6,7 +6,8 @@ backup is no copy worth having.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,7 +85,9 @@ class Offsite:
         found = []
         for target in self.targets(named):
             try:
-                found.append(Listed(target.text, tuple(self._cards(target))))
+                place = self._place(target, "offsite-list")
+                cards = [card for card in place.cards() if card.app == self.runner.app.name]
+                found.append(Listed(target.text, tuple(cards)))
             except SheetanchorError as error:
                 found.append(Listed(target.text, error=error))
         return found
@@ -101,7 +104,9 @@ class Offsite:
         if place.exists():
             return place, None
         self._end_leftovers()
-        home = offsite.pull(self._place(targets.parse(target)), card, app.backup_dir, self._say)
+        there = self._place(targets.parse(target))
+        with _in_our_words():
+            home = offsite.pull(there, card, app.backup_dir, self._say)
         log.info("backup.pulled", extra={"app": app.name, "target": target, "backup": card.id})
         self.runner.show()
         return home, target
@@ -109,7 +114,8 @@ class Offsite:
     def _pushed(self, target: Target, found: Backup) -> bool:
         self._end_leftovers()
         self._read_back_if_old(found)
-        return offsite.push(self._place(target), target, found, self._say)
+        with _in_our_words():
+            return offsite.push(self._place(target), target, found, self._say)
 
     def _read_back_if_old(self, found: Backup) -> None:
         verified = found.verified_at
@@ -130,20 +136,13 @@ class Offsite:
         log.warning("backup.not_sent", extra=extra)
         self.runner.show()
 
-    def _cards(self, target: Target) -> list[Card]:
-        app = self.runner.app.name
-        return [card for card in self._place(target).cards() if card.app == app]
-
-    def _place(self, target: Target) -> Place:
-        return offsite.place(target, self.runner.state.scratch / "offsite", self._mark)
+    def _place(self, target: Target, work: str = "offsite") -> Place:
+        scratch, mark = self.runner.state.scratch / "offsite", f"{work}:{self.runner.app.name}"
+        return offsite.place(target, scratch, mark)
 
     def _end_leftovers(self) -> None:
         """End what a killed run of ours still copies: two must not write at one place."""
-        process.kill_marked(self._mark)
-
-    @property
-    def _mark(self) -> str:
-        return f"offsite-{self.runner.app.name}"
+        process.kill_marked(f"offsite:{self.runner.app.name}")
 
     @property
     def _outgoing(self) -> Outgoing:
@@ -153,6 +152,17 @@ class Offsite:
     def _say(self, line: str) -> None:
         if self.runner.screen:
             self.runner.screen.line(line)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackupError(
+            f"The copy failed on this host: {error.strerror or error} ({error.filename}).",
+            remedy="See that its disk has space and is healthy, then try again.",
+        ) from error
 
 
 def _chosen(app: str, backup: str | None, listed: Iterable[Listed]) -> tuple[Card, str]:

@@ -130,7 +130,7 @@ def test_push_that_was_killed_is_not_listed_and_goes_on_where_it_was(
     (fake / program).chmod(0o755)
     path = os.environ["PATH"]
     monkeypatch.setenv("PATH", f"{fake}:{path}")
-    partial = tmp_path / "there" / f".partial-{backup.id}"
+    partial = tmp_path / "there" / ".partial-thynk"
 
     def arrived():
         if program == "rclone":
@@ -158,9 +158,27 @@ def test_push_that_was_killed_is_not_listed_and_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("target", ["rclone", "rsync"], indirect=True)
+def test_what_was_given_up_takes_no_room_once_a_newer_backup_is_there(
+    full, there, target, tmp_path
+):
+    partial = tmp_path / "there/.partial-thynk"
+    (partial / "mongodb").mkdir(parents=True)
+    (partial / "part-00007-0.tar").write_text("of an older backup")
+    (partial / "offsite.json").write_text("{}")
+    backup = full.backup()
+
+    assert offsite.push(there, target, backup, quiet)
+
+    assert os.listdir(tmp_path / "there") == [backup.id]
+    assert not (tmp_path / "there" / backup.id / "part-00007-0.tar").exists()
+    [card] = there.cards()
+    offsite.pull(there, card, tmp_path / "home", quiet)
+
+
+@pytest.mark.parametrize("target", ["rclone", "rsync"], indirect=True)
 def test_damage_on_the_way_or_there_is_found_and_never_comes_home(full, there, target, tmp_path):
     backup = full.backup()
-    partial = tmp_path / "there" / f".partial-{backup.id}"
+    partial = tmp_path / "there" / ".partial-thynk"
     offsite.push(there, target, backup, quiet)
     final = tmp_path / "there" / backup.id
     final.rename(partial)
@@ -210,7 +228,7 @@ def test_rename_that_ended_half_way_is_no_copy_and_is_finished(full, there, targ
     """A cloud that cannot rename folders moves file by file."""
     backup = full.backup()
     offsite.push(there, target, backup, quiet)
-    final, partial = (tmp_path / "there" / name for name in (backup.id, f".partial-{backup.id}"))
+    final, partial = (tmp_path / "there" / name for name in (backup.id, ".partial-thynk"))
     partial.mkdir()
     last = sorted(final.glob("part-*"))[-1]
     last.rename(partial / last.name)

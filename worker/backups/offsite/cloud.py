@@ -29,14 +29,14 @@ class Cloud:
 
     def cards(self) -> list[Card]:
         """Return what is there whole, newest first."""
-        lines = self._remote.text(f"/*/{CARD}").splitlines()
+        lines = self._remote.text(f"/[^.]*/{CARD}").splitlines()
         found = [card for card in map(cards.read, lines) if card]
         sizes = self._remote.sizes() if found else {}
         return cards.newest_first([card for card in found if _is_whole(card, sizes, card.id)])
 
     def put(self, backup: Backup, manifest: Manifest, say: Say) -> None:
         """Send the parts that are missing, prove all of them, then give them their name."""
-        partial = f"{PARTIAL}{backup.id}"
+        partial = f"{PARTIAL}{backup.app}"  # one an app: what was given up takes no room for ever
         there = self._remote.sizes(backup.id)
         sent = self._remote.sizes(partial)
         known: dict[Part, Hashes] = {}
@@ -51,6 +51,8 @@ class Cloud:
         card = Card.of(manifest, pack(backup.path, self._scratch, send))
         for folder in (partial, backup.id):
             self._prove(folder, {part.name: hashes for part, hashes in known.items()})
+        for name in sent.keys() - {part.name for part in known}:
+            self._remote.remove(f"{partial}/{name}")  # of a backup that was given up
         path = self._scratch / CARD
         path.write_text(card.line())
         self._remote.put(path, f"{partial}/{CARD}")

@@ -43,7 +43,7 @@ class Folders:
 
     def put(self, backup: Backup, manifest: Manifest, say: Say) -> None:
         """Copy what is missing, compare all of it, then give it its name."""
-        partial = f"{PARTIAL}{backup.id}"
+        partial = f"{PARTIAL}{backup.app}"  # one an app: what was given up takes no room for ever
         before = [card.id for card in self.cards() if card.app == backup.app]
         like = before[0] if before else None
         say(f"{backup.id}: copying {size_text(manifest.bytes)} to {self._target.text}")
