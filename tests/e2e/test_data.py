@@ -252,7 +252,8 @@ def test_nothing_acknowledged_before_the_fence_is_lost(running):
 def test_way_back_that_could_not_restore_says_what_does_and_it_is_so(running):
     """The data is the bad version's then: `resume` would keep that, and back it up next."""
     before = running.fingerprint()
-    ill = {"release.json": release("two", mode="exits"), "migration.py": MIGRATION}
+    dies = MIGRATION + "raise SystemExit('half done')\n"
+    ill = {"release.json": release("two"), "migration.py": dies}
     identity = running.push(ill)
     running.wait_for_step(identity, "health")
     fence = of(running, identity, "fence")["path"]
