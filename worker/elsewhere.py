@@ -16,6 +16,7 @@ from worker.backups.restore import RestoreResult, restore
 from worker.backups.source import Source
 from worker.errors import BusyError, UsageError
 from worker.jobs import Runner
+from worker.redact import redacted
 from worker.steps import neighbours
 from worker.steps.attempt import mongo_at, mongodb_uri
 
@@ -27,7 +28,7 @@ def load(runner: Runner, backup: str | None, database: str) -> RestoreResult:
 
     def say(line: str) -> None:
         if runner.screen:
-            runner.screen.line(redact(line))
+            runner.screen.line(redacted(line, redact))
 
     uri = mongodb_uri(app, runner.state.scratch)
     mongo = mongo_at(app, uri)

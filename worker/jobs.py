@@ -27,6 +27,7 @@ from worker.journal import Journal
 from worker.ledger import Ledger, connect, url_of
 from worker.orders import Orders
 from worker.pipeline import Pipeline
+from worker.redact import redacted
 from worker.report import Report, Screen
 from worker.state import State
 from worker.steps import addresses, data, ownership
@@ -119,16 +120,15 @@ class Runner:
         redact = configfile.redactor(self.app)
         uri = mongodb_uri(self.app, self.state.scratch)
         self._refuse_another_database(uri)
-        mongo = mongo_at(self.app, uri)
         made = make(
-            data.source_of(self.app, mongo, self.clock),
+            data.source_of(self.app, mongo_at(self.app, uri), self.clock),
             kind=kind,
             deployment=None,
             revision=(self.decisions.read()["running"] or {}).get("revision"),
             images={},
             why=f"a {kind} backup",
             previous=catalogue.newest_verified(there),
-            report=lambda line: self.screen.line(redact(line)) if self.screen else None,
+            report=lambda line: self.screen.line(redacted(line, redact)) if self.screen else None,
         )
         self._tidy()
         return made

@@ -127,17 +127,11 @@ class Proving:
         runner.show()
 
     def _read_back(self, folder: Path, reader: Reader | None = None) -> Verification:
-        runner, count = self.runner, 0
-        progress = Progress(self._say, runner.clock)
-
-        def tick() -> None:
-            nonlocal count
-            count += 1
-            progress.tick(lambda: f"{folder.name}: {count:,} files read back")
-
+        runner = self.runner
+        progress = Progress(self._say, runner.clock, folder.name)
         with reading(folder):
             now = rfc3339(runner.clock.now())
-            found = read_back(folder, runner.app.name, now, tick, reader)
+            found = read_back(folder, runner.app.name, now, progress.file, reader)
         extra = {"app": runner.app.name, "backup": folder.name, "damage": found.damage}
         if found.damage:
             log.error("backup.damaged", extra=extra)

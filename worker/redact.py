@@ -7,7 +7,7 @@ shorter ones are words that lines are made of.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
 SHORTEST = 8  # characters
@@ -20,6 +20,17 @@ _CONTROL = re.compile(
 _PASSWORD = re.compile(r"://[^/?#\s]*?:([^/?#\s]+)@")  # of an address
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(.*?)\s*$")
+
+
+class Passing(str):
+    """A line worth a moment: the next one takes its place. No log needs all of them."""
+
+    __slots__ = ()
+
+
+def redacted(line: str, redact: Callable[[str], str]) -> str:
+    """Return a line redacted; a passing one stays that."""
+    return Passing(redact(line)) if isinstance(line, Passing) else redact(line)
 
 
 class Redactor:

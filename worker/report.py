@@ -15,9 +15,10 @@ from worker.deployment import Deployment, view
 from worker.errors import UnavailableError
 from worker.journal import Journal, Record
 from worker.ledger import Ledger
-from worker.redact import plain
+from worker.redact import Passing, plain
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+PASSING_EVERY = 15.0  # seconds without a line in the log
 PAUSE = 5.0  # seconds without asking a Redis that did not answer
 
 
@@ -53,6 +54,7 @@ class Report:
         self._clock = clock
         self._screen = screen
         self._ask_again = 0.0
+        self._passed = clock.monotonic()
 
     def record(self, record: Record) -> None:
         """Publish the deployment as the journal has it now."""
@@ -64,18 +66,24 @@ class Report:
             self._screen.record(record)
 
     def line(self, text: str) -> None:
-        """Write one line to the log, redacted, control characters escaped."""
-        clean = self._write(text)
-        if self._screen:
-            self._screen.line(clean)
+        """Write one line to the log, redacted, control characters escaped.
 
-    def _write(self, text: str) -> str:
+        Of passing lines the log keeps one now and then, so that who follows it sees it move.
+        """
+        passing, now = isinstance(text, Passing), self._clock.monotonic()
+        clean = plain(self._redact(text))
+        if not passing or now - self._passed >= PASSING_EVERY:
+            self._write(text)
+            self._passed = now
+        if self._screen:
+            self._screen.line(Passing(clean) if passing else clean)
+
+    def _write(self, text: str) -> None:
         clean = plain(self._redact(text))
         stamped = f"{rfc3339(self._clock.now())} {clean}"
         with contextlib.suppress(OSError):  # a full disk: the journal has what matters
             _append(self._log, stamped + "\n")
         self._try(lambda ledger: ledger.append_log(self._deployment.id, stamped))
-        return clean
 
     def _try(self, act: Callable[[Ledger], None]) -> None:
         if self._ledger is None or self._clock.monotonic() < self._ask_again:

@@ -89,7 +89,7 @@ class Thynk:
         return make(self.source, kind=kind, previous=previous, **wanted)
 
     def restore(self, backup, **asked):
-        return restore(self.source, backup, report=lambda _: None, **asked)
+        return restore(self.source, backup, **{"report": lambda _: None, **asked})
 
     def without_mongo(self):
         return replace(self, source=replace(self.source, mongo=None))

@@ -85,7 +85,7 @@ def test_what_mongorestore_takes_or_half_restores_is_found_and_not_restored(spoi
     whole, live = path.read_bytes(), fingerprint(thynk.db)
     damage(path)
     try:
-        found = read_back(backup.path, "thynk", "2026-11-29T00:00:00Z", lambda: None)
+        found = read_back(backup.path, "thynk", "2026-11-29T00:00:00Z", lambda *_: None)
         assert any(name in fault for fault in found.faults)
         with pytest.raises(BackupError, match=r"is damaged: .*"):
             thynk.restore(backup)
@@ -108,7 +108,7 @@ def test_two_hundred_random_damages_are_found_and_none_is_restored(spoilt):
             for path, whole in touched.items():
                 path.write_bytes(whole)
     assert (fingerprint(thynk.db), tree(thynk.uploads)) == (live, files)
-    verified = read_back(backup.path, "thynk", "2026-11-29T00:00:00Z", lambda: None)
+    verified = read_back(backup.path, "thynk", "2026-11-29T00:00:00Z", lambda *_: None)
     assert verified.damage is None
 
 

@@ -33,7 +33,7 @@ def listed(plain):
 
 
 def read(folder):
-    return read_back(folder, "thynk", LATER, lambda: None)
+    return read_back(folder, "thynk", LATER, lambda *_: None)
 
 
 def test_whole_backup_is_verified_anew_and_its_record_is_no_part_of_it(plain, backup):
@@ -81,7 +81,7 @@ def test_backup_with_a_ruined_manifest_is_found_and_named(plain, backup, ruined)
 def test_backup_under_another_one_s_name_is_damage(plain, backup):
     moved = backup.path.rename(backup.path.with_name("20200101_000000"))
     assert backup.id in read(moved).damage
-    found = read_back(moved, "another", LATER, lambda: None)
+    found = read_back(moved, "another", LATER, lambda *_: None)
     assert "is of thynk's backup" in found.damage
 
 
@@ -139,7 +139,7 @@ def test_what_backups_share_is_read_once_and_its_damage_found_in_each(
 
     def read_both(reader):
         both = (first, second)
-        found = [read_back(one.path, "thynk", LATER, lambda: None, reader) for one in both]
+        found = [read_back(one.path, "thynk", LATER, lambda *_: None, reader) for one in both]
         assert [PHOTO in one.damage for one in found] == [True, True]
 
     read_both(None)

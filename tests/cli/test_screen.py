@@ -12,6 +12,7 @@ from tests.cli.conftest import TOP
 from worker.cli import output
 from worker.cli.interrupt import Interrupt
 from worker.cli.screen import Lines, LiveView, opened
+from worker.redact import Passing
 
 
 def record(step, event, *, phase="deploy", second=0, **facts):
@@ -24,6 +25,7 @@ def test_plain_lines_name_steps_and_seconds(capsys):
 
     screen.record(record("backup", "intent"))
     screen.line("dumping [bold]users")
+    screen.line(Passing("backup: 3.0 MiB of 4.0 MiB, 1.0 MiB/s, 1 s left"))
     screen.record(record("backup", "done", second=3))
     screen.record(record("switch", "failed", phase="way_back", failure="no \x1b[31m"))
     screen.record(record("end", "end", phase="after"))
@@ -48,6 +50,16 @@ def test_live_view_does_not_read_markup():
     console.print(view)
 
     assert "build ... 0 s  [red]:bomb: step 1[/red]\\x1b[2J" in stream.getvalue()
+
+
+def test_live_view_shows_how_far_it_is_until_the_next_line():
+    stream = io.StringIO()
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=80)
+    view = LiveView(console)
+    view.record(record("backup", "intent"))
+    view.line(Passing("backup: 3.0 MiB of 4.0 MiB, 1.0 MiB/s, 1 s left"))
+    console.print(view)
+    assert "backup ... 0 s  backup: 3.0 MiB of 4.0 MiB, 1.0 MiB/s, 1 s left" in stream.getvalue()
 
 
 def test_screen_is_plain_lines_where_there_is_no_terminal():

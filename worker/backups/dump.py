@@ -54,14 +54,21 @@ class Dump:
     """Writes collections into a backup's folder, one at a time."""
 
     def __init__(
-        self, mongo: Mongo, folder: Path, links: Links, clock: Clock, report: Callable[[str], None]
+        self,
+        mongo: Mongo,
+        folder: Path,
+        links: Links,
+        clock: Clock,
+        *,
+        report: Callable[[str], None],
+        progress: Progress,
     ) -> None:
         self.mongo = mongo
         self.report = report
         self._folder = folder
         self._links = links
         self._clock = clock
-        self._progress = Progress(report, clock)
+        self._progress = progress
         self._settling = proof.Settling(mongo, clock)
 
     def before(self, collections: Iterable[Collection]) -> dict[str, Before]:
@@ -119,8 +126,12 @@ class Dump:
         tree.remove(entry.file)
         self._links.made.discard(entry.file)
 
-        def tick(size: int) -> None:
-            self._progress.tick(lambda: f"{collection.namespace}: {size_text(size)} so far")
+        done = (0, 0)
+
+        def tick(size: int, documents: int) -> None:
+            nonlocal done
+            self._progress.add(size - done[0], documents=documents - done[1])
+            done = size, documents
 
         with closing(tree.create(entry.file)) as descriptor:
             written = stream.write(read(collection), descriptor, tick)
@@ -138,6 +149,7 @@ class Dump:
     def _linked(self, entry: CollectionEntry, previous: CollectionEntry) -> CollectionEntry | None:
         if not self._links.link(entry.file, self._folder):
             return None
+        self._progress.add(previous.bytes, documents=previous.documents)
         return replace(
             entry,
             documents=previous.documents,

@@ -6,9 +6,8 @@ warnings, and the backup is then not of one moment.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from worker.adapters import files
@@ -28,7 +27,13 @@ class Keep:
     """Copies an app's files into a backup's folder."""
 
     def __init__(
-        self, source: Source, folder: Path, links: Links, report: Callable[[str], None]
+        self,
+        source: Source,
+        folder: Path,
+        links: Links,
+        *,
+        report: Callable[[str], None],
+        progress: Progress,
     ) -> None:
         self.warnings: list[str] = []
         self.moved: list[str] = []  # changed or vanished since the first look
@@ -36,7 +41,7 @@ class Keep:
         self._folder = folder
         self._links = links
         self._report = report
-        self._progress = Progress(report, source.clock)
+        self._progress = progress
         self._before = links.manifest.files_by_path() if links.manifest else {}
         self._first: dict[str, dict[str, Stat]] = {}  # by uploads folder
 
@@ -49,6 +54,10 @@ class Keep:
         for root in self._source.app.data.uploads:
             with contextlib.suppress(OSError), Tree(self._source.app.checkout / root) as live:
                 self._first[root] = live.scan(STAGING).entries
+                self._progress.whole += sum(seen.size for seen in self._first[root].values())
+        for path in self._source.config_files:
+            with contextlib.suppress(OSError):
+                self._progress.whole += path.stat().st_size
 
     def run(self) -> list[FileEntry]:
         """Return what was copied: folders before what is in them."""
@@ -83,7 +92,7 @@ class Keep:
     def _entry(
         self, live: Tree, backup: Tree, root: str, path: str, seen: Stat
     ) -> FileEntry | None:
-        self._progress.tick(lambda: f"{root}: at {path}")
+        self._progress.add(0)
         stored = f"uploads/{root}/{path}" if path else f"uploads/{root}"
         if seen.type == "dir":
             backup.make_folder(stored)
@@ -93,6 +102,7 @@ class Keep:
             return _from_stat(stored, seen)
         earlier = self._before.get(stored)
         if is_same_file(earlier, seen) and self._links.link(stored, self._folder):
+            self._progress.add(seen.size, files=1)
             return replace(_from_stat(stored, seen), sha256=earlier.sha256 if earlier else "")
         return self._copied(lambda: live.open(path), backup, stored)
 
@@ -110,24 +120,17 @@ class Keep:
                     return None
                 racy = files.just_written(before)
                 with closing(backup.create(stored)) as out:
-                    parts = self._ticking(files.chunks(descriptor), stored)
+                    parts = self._progress.counting(files.chunks(descriptor))
                     digest, size = files.sha256(parts, files.write_all(out))
                 after = files.stat_of(descriptor)
             entry = replace(_from_stat(stored, before), sha256=digest, size=size, racy=racy)
             backup.set_metadata(stored, as_stored(entry))
             if before.identity == after.identity and size == before.size:
+                self._progress.add(0, files=1)
                 return entry
         self.moved.append(stored)
         self.warnings.append(f"{stored} was written to each time it was copied.")
         return entry
-
-    def _ticking(self, parts: Iterable[bytes], stored: str) -> Iterator[bytes]:
-        """Yield the parts of a file, which may be a big one: a limit must end it, too."""
-        size = 0
-        for part in parts:
-            size += len(part)
-            self._progress.tick(partial("{}: {} bytes so far".format, stored, size))
-            yield part
 
     def _config(self, backup: Tree, stored: str, path: Path) -> list[FileEntry]:
         _make_parents(backup, stored)

@@ -23,6 +23,7 @@ from worker.backups import proof, stream
 from worker.backups.difference import CollectionChange
 from worker.backups.entries import entry_files, stored_as
 from worker.backups.manifest import CollectionEntry, Json
+from worker.backups.progress import Progress
 from worker.backups.text import size_text
 from worker.errors import FullError, RestoreError
 
@@ -47,6 +48,7 @@ class Load:
         self._source = source
         self._backup: Tree | None = None
         self._report = report
+        self._progress = Progress(report, what=f"{source} loaded")
         self._changes = changes
         self._wanted = [entries[c.name] for c in changes if c.name in entries]
         self._mended = [entries[c.name] for c in changes if c.what == "indexes"]
@@ -57,6 +59,8 @@ class Load:
             f"{OURS}restore.{number:04}": entry
             for number, entry in enumerate(e for e in reloaded if e.type != "view")
         }
+
+        self._progress.whole = sum(entry.bytes for entry in self._staged.values())
 
     def refuse_full_disk(self) -> None:
         """Raise FullError where what is staged might not fit: a full disk ends mongod itself.
@@ -117,6 +121,7 @@ class Load:
         with closing(backup.open(entry_files(self._source, entry)[-1])) as descriptor:
             for batch in _batches(stream.split(stream.unpacked(files.chunks(descriptor)))):
                 self._writer.insert(stored, batch)
+                self._progress.add(sum(map(len, batch)), documents=len(batch))
         found = stream.measure(self._writer.raw_batches(stored))
         if found != (entry.documents, entry.bytes, entry.sha256):
             raise RestoreError(
@@ -128,6 +133,8 @@ class Load:
         self._report(f"{self._source}.{entry.name}: {size_text(entry.bytes)} loaded beside it")
 
     def _index(self, staged: str, entry: CollectionEntry) -> None:
+        if len(entry.indexes) > 1:
+            self._report(f"{self._source}.{entry.name}: building its indexes")
         wanted = [index for index in entry.indexes if not expires(index)]
         if entry.type == "timeseries":  # newer servers give it an index by themselves
             self._drop_others(staged, wanted)

@@ -82,7 +82,8 @@ def _made(order: Order, previous: Backup | None) -> Backup:
         partial = _new_partial(folder, order.source)
         try:
             manifest = _written(order, partial, links, damaged)
-            faults = check(partial, manifests.read(partial), links.made, _ticking(order))
+            read_back = Progress(order.report, order.source.clock, "read back")
+            faults = check(partial, manifests.read(partial), links.made, read_back.file)
             if not faults:
                 made = finished(order.source, partial, manifest, links)
                 order.report(f"{made.id}: {size_text(made.bytes)}, verified")
@@ -93,12 +94,6 @@ def _made(order: Order, previous: Backup | None) -> Backup:
             discard(partial)
             raise
         discard(partial)
-
-
-def _ticking(order: Order) -> Callable[[], None]:
-    """Return what reports the read-back now and then, so that it can be given up."""
-    progress = Progress(order.report, order.source.clock)
-    return lambda: progress.tick(lambda: "reading back what was written")
 
 
 def _links(previous: Backup | None) -> tuple[Links, list[Fault]]:
@@ -129,12 +124,15 @@ def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]
     """Write everything but the last word; return the manifest, written as well."""
     source, mongo, clock = order.source, order.source.mongo, order.source.clock
     begun = clock.now()
-    keep = Keep(source, partial, links, order.report)
+    progress = Progress(order.report, clock, "backup")
+    progress.whole = mongo.size() if mongo else 0
+    keep = Keep(source, partial, links, report=order.report, progress=progress)
     keep.look()
     dumped = _NO_DATABASE
     if mongo:
         with Tree(partial) as tree:
-            dumped = moments.dump_all(Dump(mongo, partial, links, clock, order.report), tree)
+            dump = Dump(mongo, partial, links, clock, report=order.report, progress=progress)
+            dumped = moments.dump_all(dump, tree)
     # The files after the databases: an app writes the file first, then the document.
     kept = keep.run()
     manifest = describe(

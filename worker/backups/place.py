@@ -16,6 +16,7 @@ from worker.adapters.files_tree import Tree
 from worker.backups.difference import FileChange, same_metadata, upload_changes
 from worker.backups.keep import as_stat
 from worker.backups.manifest import FileEntry
+from worker.backups.progress import Progress
 from worker.backups.source import STAGING
 from worker.backups.text import size_text
 from worker.errors import FullError, RestoreError
@@ -37,6 +38,7 @@ class Place:
         self._root = root
         self._kept = kept
         self._report = report
+        self._progress = Progress(report, what=f"{root} copied")
         top.mkdir(parents=True, exist_ok=True)
         self._live = Tree(top)
         self._live.remove(STAGING)  # of a run that was killed
@@ -44,6 +46,7 @@ class Place:
         self._changes = upload_changes(found, self._live, kept, root)
         replaced = [kept[change.path] for change in self._changes if change.what in _REPLACED]
         self._to_copy = [entry for entry in replaced if entry.type != "dir"]
+        self._progress.whole = sum(entry.size for entry in self._to_copy)
         self._staged: dict[str, str] = {}
 
     def refuse_full_disk(self) -> None:
@@ -103,13 +106,15 @@ class Place:
                 closing(backup.open(entry.path)) as source,
                 closing(self._live.create(staged)) as out,
             ):
-                digest, _ = files.sha256(files.chunks(source), files.write_all(out))
+                parts = self._progress.counting(files.chunks(source))
+                digest, _ = files.sha256(parts, files.write_all(out))
             if digest != entry.sha256:
                 raise RestoreError(
                     f"{entry.path} was damaged while it was copied out of the backup.",
                     remedy="Use another backup; nothing live was touched.",
                 )
         self._live.set_metadata(staged, as_stat(entry))
+        self._progress.add(0, files=1)
 
     def _is_in_the_way(self, change: FileChange) -> bool:
         """Return whether the live thing of that name cannot just be renamed over."""

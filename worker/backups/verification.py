@@ -10,7 +10,6 @@ put in its place). A record that cannot be read counts for damage.
 import errno
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -18,7 +17,7 @@ from typing import Self
 from worker.adapters import files
 from worker.backups import manifest as manifests
 from worker.backups.manifest import Manifest
-from worker.backups.verify import RECORD, Reader, check
+from worker.backups.verify import RECORD, Reader, Tick, check
 from worker.errors import BackupError
 
 MOST_FAULTS = 100  # kept in the record
@@ -56,11 +55,11 @@ class Verification:
 
 
 def read_back(
-    folder: Path, app: str, now: str, tick: Callable[[], None], reader: Reader | None = None
+    folder: Path, app: str, now: str, tick: Tick, reader: Reader | None = None
 ) -> Verification:
     """Read every byte of a backup back; record and return what was found.
 
-    `tick` is called for each file; what it raises ends the reading, and nothing is
+    `tick` gets the size of each file, and of all; what it raises ends the reading, and nothing is
     recorded. Raises BackupError when the reading failed for a cause that is not the
     backup's: that proves nothing.
     """

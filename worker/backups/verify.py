@@ -39,6 +39,10 @@ class Fault:
         return f"{self.path} {self.how}"
 
 
+Tick = Callable[[int, int], None]
+Check = Callable[[], Fault | None]
+
+
 def verify(folder: Path) -> Manifest:
     """Return the manifest of a backup that is whole. Raises BackupError naming the file."""
     found = manifests.read(folder)
@@ -85,12 +89,12 @@ def check(
     folder: Path,
     manifest: Manifest,
     decoded: Container[str] = (),
-    tick: Callable[[], None] = lambda: None,
+    tick: Tick = lambda *_: None,
     reader: Reader | None = None,
 ) -> list[Fault]:
     """Return what is wrong with a backup, by path. `decoded` files are hashed only.
 
-    `tick` is called for each file that was read; what it raises ends the reading. With
+    `tick` gets the size of each file that was read, and of all; what it raises ends it. With
     the same `reader` several backups are read, each file of theirs once.
     """
     one = reader or Reader()
@@ -100,7 +104,7 @@ def check(
             faults = _missing_and_extra(manifest, found.entries, found.skipped)
             wrong = {fault.path for fault in faults}
             checks = [
-                check
+                (found.entries[path].size, check)
                 for path, check in _checks(tree, folder, manifest, decoded, one)
                 if path not in wrong
             ]
@@ -114,12 +118,14 @@ def check(
 
 
 def _in_turn(
-    pool: ThreadPoolExecutor, checks: Sequence[Callable[[], Fault | None]], tick: Callable[[], None]
+    pool: ThreadPoolExecutor, checks: Sequence[tuple[int, Check]], tick: Tick
 ) -> Iterator[Fault | None]:
     """Yield what the checks find; a `tick` that raises leaves the rest undone."""
-    for fault in pool.map(lambda run: run(), checks):
+    whole = sum(size for size, _ in checks)
+    found = pool.map(lambda check: check[1](), checks)
+    for (size, _), fault in zip(checks, found, strict=True):
         try:
-            tick()
+            tick(size, whole)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -15,7 +15,7 @@ from rich.text import Text
 from worker.cli import output
 from worker.clock import SystemClock, parse
 from worker.journal import Record
-from worker.redact import plain
+from worker.redact import Passing, plain
 from worker.report import Screen
 
 _clock = SystemClock()
@@ -33,8 +33,9 @@ class Lines:
             output.tell(text)
 
     def line(self, text: str) -> None:
-        """Print a line of the log."""
-        output.tell(f"  {text}")
+        """Print a line of the log; how far something is, is for who looks at this moment."""
+        if not isinstance(text, Passing):
+            output.tell(f"  {text}")
 
 
 class LiveView:
