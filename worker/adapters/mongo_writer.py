@@ -107,6 +107,12 @@ class Writer:
             names = self._database.list_collection_names()
         return [name for name in names if not name.startswith(BUCKETS)]
 
+    def not_collections(self) -> set[str]:
+        """Return the names of views and time series: a rename puts nothing in their place."""
+        with self._translated(f"look into {self.name}", RestoreError):
+            found = list(listed(self._database))
+        return {one["name"] for one in found if one.get("type", "collection") != "collection"}
+
     def free_bytes(self) -> int | None:
         """Return what is free on the disk of mongod's dbPath, or None if it does not say.
 

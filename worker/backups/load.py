@@ -91,12 +91,7 @@ class Load:
 
     def swap(self) -> None:
         """Let what was staged take its place; drop what the backup does not have."""
-        for staged, entry in sorted(self._staged.items(), key=_renamed):
-            if entry.type == "timeseries":
-                self._load_in_place(staged, entry)
-            else:
-                self._make_way(entry)
-                self._writer.swap_in(staged, entry.name)
+        self._swap_staged()
         for entry in self._mended:
             self._mend(entry)
         for change in self._changes:
@@ -106,7 +101,18 @@ class Load:
             self._writer.drop(entry.name)
             self._writer.create(entry.name, entry.options)
         for entry in [*self._staged.values(), *self._mended]:
-            self._let_expire(entry)
+            if entry.ttl:
+                self._let_expire(entry)
+
+    def _swap_staged(self) -> None:
+        in_the_way = self._writer.not_collections()
+        for staged, entry in sorted(self._staged.items(), key=_renamed):
+            if entry.type == "timeseries":
+                self._load_in_place(staged, entry)
+                continue
+            if entry.name in in_the_way:
+                self._writer.drop(entry.name)
+            self._writer.swap_in(staged, entry.name)
 
     def discard(self) -> None:
         """Drop what was staged."""
@@ -181,12 +187,6 @@ class Load:
         self._load(self._backup, entry.name, entry)
         self._index(entry.name, entry)
         self._writer.drop(staged)
-
-    def _make_way(self, entry: CollectionEntry) -> None:
-        """Drop a view or time series that stands there: a rename replaces collections only."""
-        live = self._writer.collection(entry.name)
-        if live is not None and live.type != "collection":
-            self._writer.drop(entry.name)
 
 
 def _renamed(item: tuple[str, CollectionEntry]) -> bool:
