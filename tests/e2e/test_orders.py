@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +100,25 @@ def test_order_typed_while_a_deployment_runs_is_done_when_it_has_ended(world):
     assert (hold["kind"], hold["reason"]) == ("frozen", "exams")
     unfrozen = world.cli_json("unfreeze", world.name)
     assert (unfrozen["hold"], world.cli_json("status", world.name)["requests"]) == (None, [])
+
+
+def holds_a_lock(pid):
+    locks = map(str.split, Path("/proc/locks").read_text().splitlines())
+    return any(words[1:2] == ["FLOCK"] and words[4] == str(pid) for words in locks)
+
+
+def test_push_during_a_plan_runs_right_after_it(world):
+    """A plan holds the app for its whole time; nobody rings again when it lets go."""
+    planning = world.start("plan", world.name)
+    until(lambda: holds_a_lock(planning.pid), "the plan holds the app")
+    os.kill(planning.pid, signal.SIGSTOP)
+    try:
+        pushed = world.push({"release.json": release("planned")})
+        assert world.api("GET", f"/deployments/{pushed}")[1]["status"] == "queued"
+    finally:
+        os.kill(planning.pid, signal.SIGCONT)
+
+    assert planning.wait(120) == 0
+    ended = world.wait(pushed)
+    assert (ended["status"], ended["trigger"]) == ("succeeded", "push"), ended
+    assert world.version() == "planned"
