@@ -9,7 +9,10 @@ import pytest
 
 from worker.adapters import compose, compose_command
 from worker.adapters.engine import Engine
+from worker.clock import SystemClock
 from worker.decisions import Decisions
+from worker.deployment import Deployment
+from worker.journal import Journal
 from worker.release import Release, image_names, pin_name
 
 RELEASE = "20261122t143000-3f9a1c"
@@ -299,12 +302,20 @@ def test_followed_logs_end_with_the_containers(cli, project):
 
 
 def test_busy_app_is_4_and_nothing_is_touched(cli, project, held_lock):
+    """At once: a deployment runs, which nobody waits for."""
+    running = Deployment(
+        id=RELEASE, app=cli.app, kind="deploy", trigger="push", by="ann", queued_at="now"
+    )
+    journals = cli.home / "state" / "apps" / cli.app / "journal"
+    journals.mkdir(parents=True, exist_ok=True)
+    Journal.begin(journals, running, SystemClock())
     for command in (["stop"], ["restart"], ["deploy"], ["backup"], ["remove", "--yes"]):
         ran = cli(command[0], cli.app, *command[1:], "--json", code=4)
         assert "is running" in ran.json["error"]["message"]
 
     assert project.statuses() == RUNNING
-    assert cli("history", cli.app, "--json").json == {"deployments": []}
+    (only,) = cli("history", cli.app, "--json").json["deployments"]
+    assert only["id"] == RELEASE
 
 
 def test_status_names_what_runs_the_hold_and_the_containers(cli, project, backup):
