@@ -81,6 +81,12 @@ def kept(backup):
     return {key: one if key in dated else one[:4] for key, one in found.items()}
 
 
+def written(path):
+    """Return what a second writing of the same would change."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
+
+
 @pytest.mark.parametrize("target", KINDS, indirect=True)
 def test_what_comes_home_is_exactly_what_was_made(full, there, target, tmp_path):
     backup = full.backup()
@@ -115,6 +121,16 @@ def test_what_comes_home_is_exactly_what_was_made(full, there, target, tmp_path)
     assert (full.uploads / "photo.jpg").stat().st_uid == 1234
 
 
+def slowed(program, tmp_path):
+    """Return a folder for PATH in which that program takes its time."""
+    fake, real = tmp_path / "slow", shutil.which(program)
+    fake.mkdir()
+    slow = "sleep 0.2" if program == "rclone" else 'set -- --bwlimit=300 "$@"'
+    (fake / program).write_text(f'#!/bin/sh\n{slow}\nexec {real} "$@"\n')
+    (fake / program).chmod(0o755)
+    return fake
+
+
 @pytest.mark.parametrize("target", KINDS, indirect=True)
 def test_push_that_was_killed_is_not_listed_and_goes_on_where_it_was(
     full, there, target, tmp_path, monkeypatch
@@ -123,13 +139,8 @@ def test_push_that_was_killed_is_not_listed_and_goes_on_where_it_was(
     (full.uploads / "zzz").write_bytes(os.urandom(1_200_000))
     backup = full.backup()
     program = "rclone" if target.kind == "rclone" else "rsync"
-    fake, real = tmp_path / "slow", shutil.which(program)
-    fake.mkdir()
-    slow = "sleep 0.2" if program == "rclone" else 'set -- --bwlimit=300 "$@"'
-    (fake / program).write_text(f'#!/bin/sh\n{slow}\nexec {real} "$@"\n')
-    (fake / program).chmod(0o755)
     path = os.environ["PATH"]
-    monkeypatch.setenv("PATH", f"{fake}:{path}")
+    monkeypatch.setenv("PATH", f"{slowed(program, tmp_path)}:{path}")
     partial = tmp_path / "there" / ".partial-thynk"
 
     def arrived():
@@ -147,10 +158,15 @@ def test_push_that_was_killed_is_not_listed_and_goes_on_where_it_was(
 
     monkeypatch.setenv("PATH", path)
     assert there.cards() == []
-    sent = {one: one.stat().st_ino for one in partial.glob("part-0000[01]*")}
+    sent = {
+        path.relative_to(partial): written(path)
+        for name in ("part-0000[01]*", "photo.jpg")
+        for path in partial.rglob(name)
+    }
+    assert sent
     assert offsite.push(there, target, backup, quiet)
-    for one, inode in sent.items():
-        assert (tmp_path / "there" / backup.id / one.name).stat().st_ino == inode
+    final = tmp_path / "there" / backup.id
+    assert {name: written(final / name) for name in sent} == sent, "it was not sent again"
     [card] = there.cards()
     assert kept(offsite.pull(there, card, tmp_path / "home", quiet)) == kept(backup.path)
     assert not partial.exists()
