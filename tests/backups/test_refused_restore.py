@@ -16,7 +16,7 @@ from worker.backups.catalogue import Backup
 from worker.backups.elsewhere import refuse_name
 from worker.backups.verify import verify
 from worker.errors import BackupError, FullError, RestoreError, UsageError
-from worker.steps.data import _lost
+from worker.steps.data import lost
 
 MIB = 1 << 20
 BLOBS = 40  # MiB in the database, and half of it in one upload
@@ -185,7 +185,7 @@ def test_a_lost_config_file_is_not_written_through_a_link(spoilt, tmp_path):
         files = [replace(env, path=f"config/{name}")]
         manifests.write(backup.path, replace(found, files=files))
         with pytest.raises(RestoreError, match="outside"):
-            _lost(app, Backup.of(backup.path, found))
+            lost(app, Backup.of(backup.path, found))
 
 
 @pytest.mark.parametrize("name", ["system.views", "_sheetanchor_restore.0000", "a$b", ".a"])
