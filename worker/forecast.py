@@ -33,7 +33,8 @@ def forecast(attempt: Attempt) -> Forecast:
         attempt.facts["deploy.preflight"] = preflight.run(attempt)
         attempt.facts["deploy.pull"] = pull.run(attempt)
         fence.nobody_in_the_way(attempt)
-        return {"verdict": "deploys", "why": None, **_known(attempt), **_services(attempt)}
+        found = {"verdict": "deploys", "why": None, "last_backup": _last_backup(attempt)}
+        return {**found, **_known(attempt), **_services(attempt)}
     except SheetanchorError as error:
         found = {"verdict": _verdict(error), "why": error.message}
         return {**found, "remedy": _remedy(attempt, error), **_known(attempt)}
@@ -93,7 +94,6 @@ def _ways_back(attempt: Attempt) -> Forecast:
     return {
         "returns_to": attempt.fact("preflight", "previous_revision"),
         "could_set_aside_seconds": longest if app.rollback.data == "restore" else None,
-        "last_backup": _last_backup(attempt),
     }
 
 
