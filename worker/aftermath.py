@@ -4,12 +4,11 @@ Everything here can be left out, or run twice, and no deployment depends on it.
 It never touches what the running or the previous release needs.
 """
 
-import json
 import logging
 import shutil
 from typing import Any
 
-from worker import asides
+from worker import asides, durable
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, drilled, old, retention, seen
 from worker.backups.catalogue import Backup
@@ -139,8 +138,5 @@ def _outgoing(app: App, state: State) -> dict[str, Any]:
 
 def _remote(state: State) -> dict[str, Any] | None:
     """Return since when the remote does not answer and why, or None."""
-    try:
-        note: dict[str, Any] = json.loads(state.remote.read_text())
-    except FileNotFoundError:
-        return None
+    note: dict[str, Any] | None = durable.read_json(state.remote)
     return note

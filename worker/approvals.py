@@ -33,8 +33,4 @@ class Approvals:
         durable.write(self.path, json.dumps({**self._read(), revision: entry}, indent=1).encode())
 
     def _read(self) -> dict[str, Any]:
-        try:
-            stored: dict[str, Any] = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return {}
-        return stored
+        return durable.read_json(self.path) or {}

@@ -40,12 +40,7 @@ class Decisions:
     def read(self) -> dict[str, Any]:
         """Return `running`, `head`, `hold`, the last `ended` hold and `put_off`: dicts or None."""
         keys = ("running", "head", "hold", "ended", "put_off")
-        empty: dict[str, Any] = dict.fromkeys(keys)
-        try:
-            stored: dict[str, Any] = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return empty
-        return empty | stored
+        return dict.fromkeys(keys) | (durable.read_json(self.path) or {})
 
     def write(self, **changes: dict[str, Any] | None) -> None:
         """Replace these entries; on disk when this returns. The caller holds the lock."""

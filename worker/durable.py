@@ -1,11 +1,12 @@
 """Files that exist whole or not at all, and are on disk when the call returns."""
 
+import json
 import logging
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -35,6 +36,14 @@ def create(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
         partial.unlink(missing_ok=True)
     fsync(path.parent)
     return True
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; None when there is no such file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
 
 
 def read_or_set_aside(path: Path, parse: Callable[[str], T]) -> T | None:

@@ -47,12 +47,11 @@ class Release:
     def load(cls, releases: Path, release: str) -> Self:
         """Return a stored release. Raises NotFoundError."""
         folder = releases / release
-        try:
-            stored = json.loads((folder / "images.json").read_text())
-        except FileNotFoundError as error:
+        stored = durable.read_json(folder / "images.json")
+        if stored is None:
             raise NotFoundError(
                 f"Release {release} is not stored.", remedy="Name one that `history` shows."
-            ) from error
+            )
         images = {service: (name, image) for service, (name, image) in stored["images"].items()}
         previous = stored["previous"]
         return cls(release, stored["revision"], stored["project"], folder, images, previous)

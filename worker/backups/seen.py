@@ -30,11 +30,8 @@ def told(record: Path, app: App) -> None:
 
 def _known(record: Path, app: App) -> list[str]:
     """Return the ids; none when the backups have been moved to another folder since."""
-    try:
-        stored = json.loads(record.read_text())
-    except FileNotFoundError:
-        return []
-    return list(stored["backups"]) if stored["folder"] == str(app.backup_dir) else []
+    stored = durable.read_json(record)
+    return list(stored["backups"]) if stored and stored["folder"] == str(app.backup_dir) else []
 
 
 def _write(record: Path, app: App, ids: Collection[str]) -> None:

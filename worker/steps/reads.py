@@ -49,10 +49,8 @@ class Reads:
 
 def of_release(release: Release, app: App) -> Reads:
     """Return what a release reads; of one without a record, what the checkout does."""
-    try:
-        return Reads(**json.loads((release.folder / FILE).read_text()))
-    except FileNotFoundError:
-        return of_folder(app, app.checkout)
+    stored = durable.read_json(release.folder / FILE)
+    return Reads(**stored) if stored else of_folder(app, app.checkout)
 
 
 def of_folder(app: App, top: Path) -> Reads:
