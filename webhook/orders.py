@@ -25,6 +25,8 @@ from worker.state import State
 log = logging.getLogger(__name__)
 bp = Blueprint("orders", __name__, url_prefix="/api/v1")
 
+APPROVABLE = ("new_privileges", "lost_data")  # facts of the step that refused
+
 
 class Why(Asked):
     """A body that may say why."""
@@ -58,13 +60,13 @@ def cancel(deployment: str) -> ResponseReturnValue:
 
 @bp.post("/deployments/<deployment>/approve")
 def approve(deployment: str) -> ResponseReturnValue:
-    """Approve the new privileges of a refused revision, and queue it anew."""
+    """Approve the new privileges, or the lost mounts, of a refused revision; queue it anew."""
     asked, shown = parse(Why), deployment_named(deployment)
-    named = any(step["facts"].get("new_privileges") for step in shown["steps"])
+    named = any(step["facts"].get(fact) for step in shown["steps"] for fact in APPROVABLE)
     if shown["status"] != Status.FAILED or not named:
         raise UsageError(
             f"The deployment ({shown['status']}) was not refused for new privileges.",
-            remedy="Name one that was: its step `pull` lists them.",
+            remedy="Name one that was: its steps list them, or the mounts that it takes away.",
         )
     order = _order(deployment)
     _leave(app_named(order.app), APPROVE, line(asked.reason), deployment)

@@ -112,6 +112,7 @@ def test_what_nothing_covers_is_refused_until_a_person_names_it(world):
         "/files at /app/files, then mounts nothing there",
         "sheetanchor approve",
     )
+    assert ended["steps"][-1]["facts"]["lost_data"]  # by which the API knows what to approve
     ended = refused(
         world,
         {"docker-compose.yml": more, "Dockerfile": DOCKERFILE},

@@ -126,10 +126,11 @@ def refused(ledger, queued, **step):
     ledger.publish(view(queued) | {"status": "failed", "steps": [pull]}, queued)
 
 
+@pytest.mark.parametrize("fact", ["new_privileges", "lost_data"])
 def test_approval_queues_the_deployment_anew_in_the_admins_name(
-    client, bearer, state, ledger, queued
+    client, bearer, state, ledger, queued, fact
 ):
-    refused(ledger, queued)
+    refused(ledger, queued, **{"new_privileges": "", fact: "service web has had more"})
 
     answer = client.post(f"/api/v1/deployments/{queued.id}/approve", headers=bearer("admin"))
 

@@ -138,7 +138,8 @@ def nothing_is_lost(
     lost += _hidden(attempt, new, after)
     left = sorted(set(map(attempt.redact, lost)) - attempt.approvals.of(revision))
     if left:
-        attempt.note({"revision": revision, "privileges": left})  # what `approve` approves
+        shown = {"lost_data": "; ".join(left)}
+        attempt.note({"revision": revision, "privileges": left} | shown)  # what is approved
         raise GuardError(
             f"Revision {revision[:12]} would start without data that is mounted now:"
             f" {'; '.join(left)}.",
