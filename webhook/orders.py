@@ -70,14 +70,13 @@ def approve(deployment: str) -> ResponseReturnValue:
         )
     order = _order(deployment)
     _leave(app_named(order.app), APPROVE, line(asked.reason), deployment)
-    wanted = order.requested_revision if order.trigger in ("api", "cli") else None
     return accepted(
         intake().request(
             order.app,
             order.kind,
             by=g.token.name,
             reason=f"approved the privileges of {deployment}",
-            revision=wanted,
+            revision=order.wanted,
             options=order.options,
         )
     )

@@ -22,7 +22,6 @@ from worker.clock import parse, rfc3339
 from worker.deployment import Deployment, Status
 from worker.errors import HeldError, SkippedError
 
-PERSONS = ("api", "cli")  # triggers that are a person's
 UNTIL_ENDED = ("frozen", "inconsistent")  # holds that only a person ends
 LONGEST_PAUSE = timedelta(minutes=60)
 TRIES_AFTER_A_DEATH = 3
@@ -124,7 +123,7 @@ def in_turn(
     Of the automatic ones only the newest runs: it takes the branch's head. A
     person's are never superseded, and run in the order in which they were queued.
     """
-    automatic = [one for one in queued if one.trigger not in PERSONS]
+    automatic = [one for one in queued if not one.by_person]
     old = automatic[:-1]
     left = [one for one in queued if one not in old]
     return (left[0] if left else None), [(one, automatic[-1]) for one in old]
@@ -141,7 +140,7 @@ def judge(decisions: dict[str, Any], deployment: Deployment, head: str) -> None:
     hold = decisions["hold"]
     if hold and hold["kind"] in UNTIL_ENDED and deployment.kind == "deploy":
         raise HeldError(_held(hold), remedy=_ending(hold, deployment.app))
-    if deployment.trigger in PERSONS:
+    if deployment.by_person:
         return
     if hold and _holds(hold, deployment, head):
         raise SkippedError(_held(hold), remedy="Push a newer revision, or deploy with --force.")
@@ -160,7 +159,7 @@ def runs(decisions: dict[str, Any], deployment: Deployment, revision: str) -> bo
     Of the record alone: who can should ask Docker, too, whether that still runs.
     """
     running = decisions["running"]
-    asked = deployment.trigger in PERSONS or deployment.options.get("force")
+    asked = deployment.by_person or deployment.options.get("force")
     return not asked and bool(running) and running["revision"] == revision
 
 

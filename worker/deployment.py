@@ -15,6 +15,7 @@ from typing import Any, Self
 from worker.clock import parse
 
 ID = re.compile(r"^[0-9]{8}t[0-9]{6}-[0-9a-f]{6}$")
+PERSONS = ("api", "cli")  # triggers that are a person's
 REVISION = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 
 
@@ -59,6 +60,16 @@ class Deployment:
     message: str | None = None
     author: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person asked for it, rather than a push or a look at the remote."""
+        return self.trigger in PERSONS
+
+    @property
+    def wanted(self) -> str | None:
+        """The revision that a person named. A push names what it saw: the head is meant."""
+        return self.requested_revision if self.by_person else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads."""

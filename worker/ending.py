@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from worker.clock import parse, rfc3339
-from worker.decisions import DECISIVE, PERSONS, TRIES_AFTER_A_DEATH
+from worker.decisions import DECISIVE, TRIES_AFTER_A_DEATH
 from worker.deployment import Status
 from worker.journal import Record
 from worker.release import Release
@@ -86,7 +86,7 @@ def try_again(attempt: Attempt, reason: str) -> None:
 def _head(attempt: Attempt) -> str | None:
     """Return the head that was fetched, else the one that the push or reconcile saw."""
     asked = attempt.deployment
-    seen = asked.requested_revision if asked.trigger not in PERSONS else None
+    seen = None if asked.by_person else asked.requested_revision
     found: str | None = attempt.fact("preflight", "branch_head") or seen
     return found
 
@@ -95,8 +95,7 @@ def _is_about_the_head(attempt: Attempt) -> bool:
     """Whether it was to bring the branch's head: no pin, roll-back or restore."""
     fetched, asked = attempt.fact("preflight", "branch_head"), attempt.deployment
     if fetched is None:
-        wanted = asked.trigger in PERSONS and asked.requested_revision
-        return asked.kind == "deploy" and not wanted and bool(asked.options.get("pull", True))
+        return asked.kind == "deploy" and not asked.wanted and bool(asked.options.get("pull", True))
     return asked.kind == "deploy" and bool(attempt.fact("preflight", "revision") == fetched)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from worker import configfile, durable, logs
 from worker.adapters.git import Checkout
 from worker.clock import rfc3339
-from worker.decisions import PERSONS, is_put_off, judge
+from worker.decisions import is_put_off, judge
 from worker.deployment import Deployment, new_id
 from worker.errors import (
     BusyError,
@@ -85,7 +85,7 @@ def wanted(runner: Runner, head: str) -> Deployment | None:
         _settle(runner, decided, head)
         return None
     # A push that is queued takes the branch's head: one is enough.
-    waits = any(one.trigger not in PERSONS for one in runner.waiting.queued())
+    waits = any(not one.by_person for one in runner.waiting.queued())
     return None if waits or is_put_off(decided, head, now) else found
 
 

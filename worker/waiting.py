@@ -14,7 +14,7 @@ from worker.adapters.git import Checkout
 from worker.cancels import Cancel, Cancels
 from worker.clock import Clock, rfc3339
 from worker.config import App
-from worker.decisions import PERSONS, Decisions, in_turn
+from worker.decisions import Decisions, in_turn
 from worker.deployment import Deployment, Status, view
 from worker.errors import CommandError, UnavailableError
 from worker.journal import Facts, Journal
@@ -119,7 +119,7 @@ class Waiting:
         known, wanted = _known_head(checkout), cancelled.requested_revision
         if wanted is None:
             return None if self._other_push(cancelled) else known
-        if wanted == known or cancelled.trigger in PERSONS:
+        if wanted == known or cancelled.by_person:
             return wanted if wanted == known else None
         if not checkout.exists() or not checkout.has_ref(wanted):
             return wanted  # newer than all that was fetched
@@ -128,7 +128,7 @@ class Waiting:
         return None
 
     def _other_push(self, than: Deployment) -> bool:
-        return any(one.trigger not in PERSONS and one.id != than.id for one in self.queued())
+        return any(not one.by_person and one.id != than.id for one in self.queued())
 
 
 def _known_head(checkout: Checkout) -> str | None:

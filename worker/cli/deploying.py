@@ -16,7 +16,7 @@ from worker.config import App
 from worker.configfile import redactor
 from worker.decisions import UNTIL_ENDED, Decisions
 from worker.deployment import Deployment, Status, new_id, view
-from worker.errors import SheetanchorError, UsageError
+from worker.errors import NotFoundError, SheetanchorError, UsageError
 from worker.jobs import Runner
 from worker.journal import Journal
 from worker.release import Release
@@ -171,6 +171,17 @@ def carry_out(
         output.tell(line)
     session.answer(ended, ())
     return output.BUSY if _was_held(runner, status) else output.code_of(status)
+
+
+def try_again(
+    session: Session, journal: Journal, reason: str, *, first: Callable[[Runner], None]
+) -> int:
+    """Do what a refused deployment was asked for; of a push, bring the branch's head."""
+    refused = journal.deployment()
+    if refused is None:
+        raise NotFoundError(f"{journal.path} is empty.", remedy="Deploy again.")
+    asked = {"requested_revision": refused.wanted, "reason": reason}
+    return carry_out(session, refused.app, refused.kind, refused.options, asked, first=first)
 
 
 def _run(runner: Runner, deployment: Deployment) -> Status:

@@ -34,6 +34,13 @@ def deployments(session: Session, app: App, ledger: Ledger | None, limit: int) -
     return sorted(found, key=lambda one: str(one["id"]), reverse=True)[:limit]
 
 
+def with_journal(session: Session, wanted: str) -> tuple[View, Journal]:
+    """Return a deployment of any app that has begun, and its journal. Raises NotFoundError."""
+    shown = one(session, wanted, None)
+    state = State.of(session.config, session.app(shown["app"]))
+    return shown, Journal(state.journals / f"{shown['id']}.jsonl", SystemClock())
+
+
 def one(session: Session, wanted: str, ledger: Ledger | None) -> View:
     """Return a deployment of any app. Raises NotFoundError."""
     if deployment.ID.match(wanted):  # it becomes a file's name

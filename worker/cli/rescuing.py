@@ -7,14 +7,10 @@ import click
 from worker.adapters import layer
 from worker.adapters.engine import Engine
 from worker.cli import deploying, output, past
-from worker.cli.approving import asked_again
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
-from worker.clock import SystemClock
-from worker.deployment import Deployment
 from worker.errors import GuardError, UsageError
 from worker.journal import Journal
-from worker.state import State
 from worker.steps.layers import LAYERS
 
 Layers = list[tuple[str, str, str]]
@@ -29,15 +25,10 @@ def rescue(session: Session, deployment: str) -> int:
     They were written into a container itself. Nothing on the host is overwritten.
     What was asked for is then tried again, here and now.
     """
-    shown = past.one(session, deployment, None)
-    state = State.of(session.config, session.app(shown["app"]))
-    journal = Journal(state.journals / f"{shown['id']}.jsonl", SystemClock())
+    shown, journal = past.with_journal(session, deployment)
     layers = _refused_for(journal, shown)
-    refused = Deployment.from_dict(journal.records()[0]["facts"]["deployment"])
-    asked = asked_again(refused, f"rescued the uploads of {refused.id}")
-    return deploying.carry_out(
-        session, refused.app, refused.kind, refused.options, asked, first=lambda _: _copy(layers)
-    )
+    reason = f"rescued the uploads of {shown['id']}"
+    return deploying.try_again(session, journal, reason, first=lambda _: _copy(layers))
 
 
 def _refused_for(journal: Journal, shown: past.View) -> Layers:

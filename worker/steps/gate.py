@@ -7,7 +7,6 @@ commits; Git has them all.
 """
 
 from worker.clock import rfc3339
-from worker.decisions import PERSONS
 from worker.deployment import Status
 from worker.errors import SkippedError
 from worker.steps.attempt import Attempt
@@ -19,7 +18,7 @@ def judge(attempt: Attempt, head: str) -> None:
     A person's deployment is never kept out, nor is a first one.
     """
     deployment = attempt.deployment
-    person = deployment.trigger in PERSONS or deployment.options.get("force")
+    person = deployment.by_person or deployment.options.get("force")
     running = (attempt.decisions.read()["running"] or {}).get("revision")
     if (
         person

@@ -109,11 +109,9 @@ def _revision(attempt: Attempt, branch_head: str) -> str:
         return rollback_target(attempt).revision
     if deployment.kind == "restore" or not deployment.options.get("pull", True):
         return attempt.checkout.head().revision
-    wanted = deployment.requested_revision
-    if wanted is None or deployment.trigger not in rules.PERSONS:
-        return branch_head  # a push names what it saw; the branch's head is what runs
-    if wanted == attempt.app.branch:
-        return branch_head  # a tag may have that name, too
+    wanted = deployment.wanted
+    if wanted in (None, attempt.app.branch):  # a tag may have the branch's name, too
+        return branch_head
     try:
         return attempt.checkout.revision(wanted)
     except CommandError as error:
