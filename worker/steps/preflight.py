@@ -193,9 +193,8 @@ def _writes_where_backups_look(attempt: Attempt, project: str, containers: list[
 
 
 def _databases_can_be_restored(attempt: Attempt, containers: list[Container]) -> None:
-    mongo, uri = attempt.mongo, attempt.mongodb_uri
-    if mongo is None or uri is None:
-        return
+    if (mongo := attempt.mongo) is None or (uri := attempt.mongodb_uri) is None:
+        return  # in this order: of a lost env file no address is asked for
     addresses.judge_place(attempt.app, containers, uri)
     mongo.ping()
     mongo.refuse_unsupported()
