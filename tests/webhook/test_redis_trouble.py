@@ -87,7 +87,7 @@ def test_delivery_that_was_stored_though_it_timed_out_is_not_queued_twice(timed,
 
 
 def test_lost_ring_is_harmless(deliver, redis, monkeypatch, caplog):
-    def lost(*_args):
+    def lost(*_args, **_options):
         raise UnavailableError("Redis is gone.", remedy="Wait.")
 
     monkeypatch.setattr(queue, "ring", lost)
