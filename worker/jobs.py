@@ -63,26 +63,21 @@ class Runner:
     def locked(self, patience: float = 0.0) -> Iterator[None]:
         """Hold the app: its lock file and its checkout's Git folder.
 
-        Raises BusyError, when it is not to be had for `patience` seconds: a look at the
-        remote, or the tidying after a deployment's end, holds it for a moment. Nobody
-        waits for a deployment that runs.
+        Raises BusyError, when the file is not to be had for `patience` seconds: a look at the
+        remote, or the tidying after a deployment's end, holds it for a moment. Nobody waits
+        for a deployment that runs, nor for the folder: only another deployer holds that alone.
         """
         deadline = self.clock.monotonic() + patience
         with ExitStack() as stack:
             while True:
                 try:
-                    stack.enter_context(self._both_locks())
+                    stack.enter_context(lock.held(self.state.lock, self.app.name))
                     break
                 except BusyError:
                     late = self.clock.monotonic() >= deadline
                     if late or recovery.open_journals(self.state, self.clock):
                         raise
                     self.clock.sleep(PAUSE)
-            yield
-
-    @contextmanager
-    def _both_locks(self) -> Iterator[None]:
-        with lock.held(self.state.lock, self.app.name), ExitStack() as stack:
             git_folder = self.app.checkout / ".git"
             if git_folder.is_dir():
                 stack.enter_context(lock.held(git_folder, self.app.name))
