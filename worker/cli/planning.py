@@ -7,6 +7,7 @@ import click
 from worker.adapters.engine import Engine
 from worker.cli import output, text
 from worker.cli.commands import Command
+from worker.cli.running import PATIENCE
 from worker.cli.session import Session, pass_session, person
 from worker.clock import rfc3339
 from worker.configfile import redactor
@@ -31,7 +32,7 @@ def plan(session: Session, app: str, revision: str | None, *, no_pull: bool, for
     runner = Runner(session.config, session.app(app), None)
     options = {"force": force, "pull": not no_pull}
     try:
-        with runner.locked():
+        with runner.locked(PATIENCE):
             found = forecast(_attempt(runner, revision, options))
     except BusyError as error:
         found = {"verdict": "waits", "why": error.message, "remedy": error.remedy}
