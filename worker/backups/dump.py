@@ -13,7 +13,7 @@ from worker.adapters.files_tree import Tree
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Collection, Reading
 from worker.backups import proof, stream
-from worker.backups.entries import entry_of, write_metadata
+from worker.backups.entries import entry_of, with_documents, write_metadata
 from worker.backups.links import Links
 from worker.backups.manifest import CollectionEntry
 from worker.backups.progress import Progress
@@ -137,27 +137,13 @@ class Dump:
             written = stream.write(read(collection), descriptor, tick)
         size = size_text(written.bytes)
         self.report(f"{collection.namespace}: {written.documents:,} documents, {size}")
-        return replace(
-            entry,
-            documents=written.documents,
-            bytes=written.bytes,
-            sha256=written.sha256,
-            file_size=written.file_size,
-            file_sha256=written.file_sha256,
-        )
+        return with_documents(entry, written)
 
     def _linked(self, entry: CollectionEntry, previous: CollectionEntry) -> CollectionEntry | None:
         if not self._links.link(entry.file, self._folder):
             return None
         self._progress.add(previous.bytes, documents=previous.documents)
-        return replace(
-            entry,
-            documents=previous.documents,
-            bytes=previous.bytes,
-            sha256=previous.sha256,
-            file_size=previous.file_size,
-            file_sha256=previous.file_sha256,
-        )
+        return with_documents(entry, previous)
 
     def _previous(self, collection: Collection) -> CollectionEntry | None:
         if self._links.manifest is None:

@@ -43,6 +43,20 @@ def entry_of(collection: Collection) -> CollectionEntry:
     return replace(entry, metadata_file=metadata_file, file="".join(documents))
 
 
+def with_documents(
+    entry: CollectionEntry, held: CollectionEntry | stream.Written
+) -> CollectionEntry:
+    """Return an entry whose file holds these documents: just written, or linked to."""
+    return replace(
+        entry,
+        documents=held.documents,
+        bytes=held.bytes,
+        sha256=held.sha256,
+        file_size=held.file_size,
+        file_sha256=held.file_sha256,
+    )
+
+
 def describes(entry: CollectionEntry, collection: Collection | None) -> bool:
     """Return whether a listed collection is the one of the entry, unaltered."""
     return (

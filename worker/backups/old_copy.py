@@ -16,7 +16,7 @@ from worker.adapters.mongo_format import collection_name, from_json, to_json
 from worker.adapters.mongo_server import Collection
 from worker.backups import archive, old, stream
 from worker.backups.catalogue import PARTIAL
-from worker.backups.entries import entry_of, write_metadata
+from worker.backups.entries import entry_of, with_documents, write_metadata
 from worker.backups.keep import as_stored
 from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
 from worker.backups.old import Contents, Old
@@ -86,8 +86,9 @@ class Copy:
                 entry = _entry(database, stem, metadata)
                 _parents(tree, entry.metadata_file)
                 entry = write_metadata(tree, entry)
-                counts = written[entry.file] if entry.file else None
-                databases.setdefault(database, {})[entry.name] = _counted(entry, counts)
+                if entry.file:
+                    entry = with_documents(entry, written[entry.file])
+                databases.setdefault(database, {})[entry.name] = entry
         for database in sorted({one for one, _ in self._contents.metadata} - {*ours}):
             self._warnings.append(f"{database} is not in it: data.mongodb does not name it.")
         return databases
@@ -190,19 +191,6 @@ def _canonical(value: old.Json) -> old.Json:
     """Return it as the server's own answers are kept, whichever way it was written."""
     found: old.Json = to_json(from_json(value))
     return found
-
-
-def _counted(entry: CollectionEntry, written: stream.Written | None) -> CollectionEntry:
-    if written is None:
-        return entry
-    return replace(
-        entry,
-        documents=written.documents,
-        bytes=written.bytes,
-        sha256=written.sha256,
-        file_size=written.file_size,
-        file_sha256=written.file_sha256,
-    )
 
 
 def _copied(tree: Tree, entry: FileEntry, content: IO[bytes]) -> FileEntry:
