@@ -50,10 +50,7 @@ def run(attempt: Attempt) -> Facts:
     project = _project(attempt)
     there = attempt.engine.containers(project)
     containers = [one for one in there if not (one.oneoff or one.aside)]
-    quiet.nobody_else_at_work(attempt, project)
-    neighbours.judge_project(attempt, project, containers)
-    if not containers:
-        ownership.refuse_second(app, attempt.state, attempt.engine, project)
+    _nobody_else(attempt, project, containers)
     _writes_where_backups_look(attempt, project, containers)
     _databases_can_be_restored(attempt, containers)
     _room(attempt)
@@ -79,6 +76,14 @@ def run(attempt: Attempt) -> Facts:
         "new_warnings": _about_backups(attempt) + addresses.doubts(attempt, containers),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
+
+
+def _nobody_else(attempt: Attempt, project: str, containers: list[Container]) -> None:
+    """Refuse while somebody else is at work on the project, or has a claim on it."""
+    quiet.nobody_else_at_work(attempt, project)
+    neighbours.judge_project(attempt, project, containers)
+    if not containers:
+        ownership.refuse_second(attempt.app, attempt.state, attempt.engine, project)
 
 
 def _checkout_can_be_moved(attempt: Attempt) -> None:
