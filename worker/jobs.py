@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from worker import aftermath, configfile, lock, logs, recovery
 from worker.adapters import process
@@ -33,8 +34,6 @@ from worker.state import State
 from worker.steps import addresses, data, ownership
 from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
 from worker.waiting import Waiting
-
-PAUSE = 0.1  # seconds between two tries to take the lock
 
 log = logging.getLogger(__name__)
 
@@ -67,20 +66,13 @@ class Runner:
         remote, or the tidying after a deployment's end, holds it for a moment. Nobody waits
         for a deployment that runs, nor for the folder: only another deployer holds that alone.
         """
-        deadline = self.clock.monotonic() + patience
+        name, state, clock = self.app.name, self.state, self.clock
+        runs = partial(recovery.open_journals, state, clock)
         with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(lock.held(self.state.lock, self.app.name))
-                    break
-                except BusyError:
-                    late = self.clock.monotonic() >= deadline
-                    if late or recovery.open_journals(self.state, self.clock):
-                        raise
-                    self.clock.sleep(PAUSE)
+            stack.enter_context(lock.waited_for(state.lock, name, clock, patience, runs))
             git_folder = self.app.checkout / ".git"
             if git_folder.is_dir():
-                stack.enter_context(lock.held(git_folder, self.app.name))
+                stack.enter_context(lock.held(git_folder, name))
             yield
 
     def recover(self) -> list[tuple[str, Status]]:

@@ -9,11 +9,14 @@ that. The descriptors are closed in children (Python's default).
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from worker.clock import Clock
 from worker.errors import BusyError
+
+PAUSE = 0.1  # seconds between two tries to take a lock
 
 
 @contextmanager
@@ -26,6 +29,31 @@ def held(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def waited_for(
+    path: Path,
+    what: str,
+    clock: Clock,
+    patience: float,
+    hopeless: Callable[[], object] = lambda: False,
+) -> Iterator[None]:
+    """Hold the lock on a file; wait up to `patience` seconds for it, unless that is hopeless.
+
+    Raises BusyError.
+    """
+    deadline = clock.monotonic() + patience
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(held(path, what))
+                break
+            except BusyError:
+                if clock.monotonic() >= deadline or hopeless():
+                    raise
+                clock.sleep(PAUSE)
+        yield
 
 
 def is_free(path: Path) -> bool:

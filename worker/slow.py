@@ -39,7 +39,6 @@ from worker.sending import Sending
 TRIES = 3  # of what kills its process
 PATIENCE = 2.0  # seconds: a look whether the lock is free holds it for a moment
 CLEANS_UP_WITHIN = 5.0  # seconds; what is left then, the next run removes
-PAUSE = 0.05  # seconds between two tries to take it
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +53,12 @@ class Slow:
     def alone(self) -> Iterator[None]:
         """Hold the app's slow work. Raises BusyError."""
         runner = self.runner
-        deadline = runner.clock.monotonic() + PATIENCE
+        path, name = runner.state.slow_lock, runner.app.name
         with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(lock.held(runner.state.slow_lock, runner.app.name))
-                    break
-                except BusyError as error:
-                    if runner.clock.monotonic() >= deadline:
-                        raise _busy(runner.app.name) from error
-                runner.clock.sleep(PAUSE)
+            try:
+                stack.enter_context(lock.waited_for(path, name, runner.clock, PATIENCE))
+            except BusyError as error:
+                raise _busy(name) from error
             yield
 
     def work_off(self) -> None:
