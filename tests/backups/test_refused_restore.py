@@ -223,3 +223,21 @@ def test_what_a_killed_load_elsewhere_left_is_removed_by_the_next(spoilt, monkey
         assert other.list_collection_names() == []
     finally:
         thynk.client.drop_database("thynk_other")
+
+
+def test_a_server_kept_at_older_features_is_refused_with_the_command_that_raises_it(spoilt):
+    """The server itself is the same; its options may not be."""
+    thynk, backup = spoilt
+    assert manifests.read(backup.path).server["feature_compatibility"] == "6.0"
+    assert "feature_compatibility 6.0" in (backup.path / "manifest.txt").read_text()
+    live, admin = fingerprint(thynk.db), thynk.client.admin
+    admin.command("setFeatureCompatibilityVersion", "5.0")
+    try:
+        with pytest.raises(RestoreError, match=r"version 6\.0, and it is 5\.0 here") as refused:
+            thynk.restore(backup)
+        older = thynk.backup()
+    finally:
+        admin.command("setFeatureCompatibilityVersion", "6.0")
+    assert 'setFeatureCompatibilityVersion: "6.0"' in refused.value.remedy
+    assert fingerprint(thynk.db) == live
+    assert not thynk.restore(older).difference  # from older to newer it goes

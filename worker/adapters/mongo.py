@@ -10,7 +10,7 @@ configured. Callers wait and try again; nothing here does.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -109,6 +109,16 @@ class Mongo:
         with self.translated("say what it is"):
             hello = self._client.admin.command("hello")
             return server_of(hello, str(self._client.admin.command("buildInfo")["version"]))
+
+    def feature_version(self) -> str | None:
+        """Return the feature compatibility version, as 6.0; None for a user who may not ask.
+
+        `readWrite` may not, `backup` and `restore` may (measured).
+        """
+        name = "featureCompatibilityVersion"
+        with suppress(GuardError), self.translated(f"say its {name}"):
+            return str(self._admin.admin.command({"getParameter": 1, name: 1})[name]["version"])
+        return None
 
     def collections(self, database: str) -> list[Collection]:
         """Return the collections and views by name, without ours and MongoDB's own."""

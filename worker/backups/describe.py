@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from worker.adapters.mongo import Mongo
 from worker.backups.dump import Dumped
-from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
+from worker.backups.manifest import FEATURES, FORMAT, CollectionEntry, FileEntry, Manifest
 from worker.backups.source import Source
 from worker.clock import rfc3339
 
@@ -82,8 +82,9 @@ def _bytes(
 def _server(mongo: Mongo | None) -> dict[str, str]:
     if mongo is None:
         return {}
-    server = mongo.server()
-    return {"version": server.version, "process": server.process}
+    server, features = mongo.server(), mongo.feature_version()
+    told = {FEATURES: features} if features else {}
+    return {"version": server.version, "process": server.process, **told}
 
 
 def _left_out(mongo: Mongo | None) -> list[str]:

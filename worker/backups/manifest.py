@@ -20,6 +20,7 @@ from worker.errors import BackupError
 NAME = "manifest.json"
 TEXT = "manifest.txt"
 FORMAT = 1
+FEATURES = "feature_compatibility"  # of `server`: MongoDB's, where its user may ask for it
 Json = dict[str, Any]
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import OURS
 from worker.backups.catalogue import Backup
 from worker.backups.difference import PARTS
-from worker.backups.manifest import Manifest
+from worker.backups.manifest import FEATURES, Manifest
 from worker.backups.source import Source
 from worker.backups.verify import verify
 from worker.errors import RestoreError, UsageError
@@ -52,6 +52,7 @@ def _check_databases(mongo: Mongo | None, manifest: Manifest, to_database: str |
             f"The backup was made with MongoDB {there}, and {here} runs here. Nothing was touched.",
             remedy=f"Install MongoDB {there} or newer.",
         )
+    _refuse_older_features(manifest, mongo)
     _refuse_odd_names(manifest)
     unknown = sorted(manifest.databases.keys() - set(mongo.databases))
     if unknown and to_database is None:
@@ -60,6 +61,19 @@ def _check_databases(mongo: Mongo | None, manifest: Manifest, to_database: str |
             remedy="Add it to data.databases, or load it elsewhere with --to-database.",
         )
     mongo.refuse_unsupported()
+
+
+def _refuse_older_features(manifest: Manifest, mongo: Mongo) -> None:
+    """A newer mongod may be kept at an older one's features: it would refuse options half way."""
+    there, here = manifest.server.get(FEATURES), mongo.feature_version()
+    if there and here and _release(here) < _release(there):
+        raise RestoreError(
+            f"The backup was made at MongoDB's feature compatibility version {there}, and it is "
+            f"{here} here. Nothing was touched.",
+            remedy="Raise it, in mongosh as an administrator: "
+            f'db.adminCommand({{setFeatureCompatibilityVersion: "{there}"}}) '
+            "(from 7.0 on with confirm: true).",
+        )
 
 
 def _refuse_odd_names(manifest: Manifest) -> None:
