@@ -6,9 +6,10 @@ in one `end` record with one final status.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from worker import ending, plan, surroundings
+from worker import ending, failpoints, plan, surroundings
 from worker.adapters import process
 from worker.clock import rfc3339
 from worker.deployment import Status
@@ -113,8 +114,10 @@ class Pipeline:
         return self._end(Status.SUCCEEDED, error=None)
 
     def _step(self, phase: str, name: str) -> None:
-        attempt = self._attempt
+        attempt, reached = self._attempt, partial(failpoints.reach, phase, name)
+        reached("before_intent")
         self._record(phase, name, "intent", {})
+        reached("after_intent")
         attempt.note = lambda facts: self._record(phase, name, "intent", facts)
         try:
             found = STEPS[name](attempt)
@@ -123,8 +126,10 @@ class Pipeline:
             failure = {"failure": self._error(error)["message"], **theirs}
             self._record(phase, name, "failed", failure)
             raise
+        reached("after_effect")
         attempt.facts[f"{phase}.{name}"] = found
         self._record(phase, name, "done", found)
+        reached("after_record")
 
     def _patiently(self, name: str) -> None:
         """Run a step of the way back; what does not answer is waited for."""
@@ -207,7 +212,10 @@ class Pipeline:
         facts = {"status": str(status), "error": error}
         if reason:
             facts["reason"] = reason
-        self._record("after", "end", "end", facts | ending.outage(attempt, self._journal.records()))
+        facts |= ending.outage(attempt, self._journal.records())
+        failpoints.reach("after", "end", "after_effect")
+        self._record("after", "end", "end", facts)
+        failpoints.reach("after", "end", "after_record")
         attempt.say(f"{status}{f': {reason}' if reason else ''}")
         return status
 

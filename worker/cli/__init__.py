@@ -12,6 +12,7 @@ import sys
 
 import click
 
+from worker import failpoints
 from worker.cli import output
 from worker.cli.commands import sheetanchor
 from worker.cli.session import Session
@@ -35,6 +36,7 @@ def main() -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     logging.getLogger().handlers[:] = [_Warnings(logging.WARNING)]
     try:
+        failpoints.refuse_outside_tests(os.environ)
         code = sheetanchor.main(prog_name="sheetanchor", obj=session, standalone_mode=False)
     except SheetanchorError as error:
         output.complain(error.message, error.remedy, json_too=json_too)
