@@ -82,3 +82,11 @@ HALTED = record("way_back", "halt", "2026-11-22T10:01:09Z", halted_at="2026-11-2
 def test_a_version_that_served_long_is_recognised(records, now, long):
     """Promise 6: 120 s + 35 s + 5 min is the most that recovery undoes by itself."""
     assert plan.served_long(records, now, timeout=120, stable_for=35) is long
+
+
+@pytest.mark.parametrize("now", ["2026-11-22T09:00:00Z", "2027-11-22T10:00:00Z"])
+def test_a_clock_that_was_set_makes_no_version_late_for_who_measured_it(now):
+    def late(seconds):
+        return plan.served_long([SWITCHED], now, timeout=120, stable_for=35, measured=seconds)
+
+    assert (late(60), late(456)) == (False, True)

@@ -40,6 +40,7 @@ class Pipeline:
         self._journal = journal
         self._watch = watch
         self._blamed: tuple[BaseException, UnavailableError | None] | None = None
+        self._switched: float | None = None  # when this process began `switch`, monotonic
 
     def take_over(self) -> None:
         """Read the facts of a dead process from the journal."""
@@ -72,6 +73,8 @@ class Pipeline:
             attempt.refuse_cancelled()
             if name == "fence":
                 fence.check(attempt)  # before its intent: nothing is stopped yet
+            if name == "switch":
+                self._switched = attempt.clock.monotonic()
             if name in plan.FENCES:
                 attempt.cancels.close(attempt.id, rfc3339(attempt.clock.now()))
             self._step("deploy", name)
@@ -132,24 +135,20 @@ class Pipeline:
         reached("after_record")
 
     def _patiently(self, name: str) -> None:
-        """Run a step of the way back; what does not answer is waited for."""
-        clock = self._attempt.clock
-        deadline, tries = clock.monotonic() + PATIENCE, 0
+        """Run a step of the way back; while Docker or MongoDB is away, no try counts."""
+        attempt, tries = self._attempt, 0
+        patience = surroundings.Patience(attempt, PATIENCE, PAUSE)
         while True:
             try:
                 return self._step("way_back", name)
-            except UnavailableError as error:
-                if clock.monotonic() > deadline:
-                    raise
-                self._attempt.say(f"waiting: {error}")
             except Exception as error:
-                tries += 1
+                tries += not patience.was_theirs(error)
                 if tries == TRIES:
                     raise
-                self._attempt.say(f"trying {name} again: {error}")
+                attempt.say(f"trying {name} again: {error}")
                 if name == "health":  # the daemon may have stopped what `up` found running
                     self._patiently("switch")
-            clock.sleep(PAUSE)
+            attempt.clock.sleep(PAUSE)
 
     def _blame(self, error: BaseException) -> UnavailableError | None:
         """Return what of the surroundings is to blame for an error; asked once for each."""
@@ -163,12 +162,18 @@ class Pipeline:
         return Status.CANCELLED if isinstance(cause, CancelledError) else Status.FAILED
 
     def _served_long(self) -> bool:
-        asked = self._attempt.app.health
+        """Whether promise 6 forbids the way back. A living process measures it itself.
+
+        By a clock that nobody can set; of a dead one's switch only the journal's times tell.
+        """
+        attempt, asked = self._attempt, self._attempt.app.health
+        measured = attempt.clock.monotonic() - (self._switched or 0.0)
         return plan.served_long(
             self._journal.records(),
-            rfc3339(self._attempt.clock.now()),
-            timeout=max(asked.timeout, self._attempt.fact("switch", "health_budget", 0.0)),
+            rfc3339(attempt.clock.now()),
+            timeout=max(asked.timeout, attempt.fact("switch", "health_budget", 0.0)),
             stable_for=asked.stable_for,
+            measured=None if self._switched is None else measured,
         )
 
     def _leave_alone(self, error: dict[str, Any]) -> Status:
@@ -176,7 +181,7 @@ class Pipeline:
         attempt = self._attempt
         attempt.phase = "deploy"
         try:
-            surroundings.wait_for_docker(attempt, PATIENCE, PAUSE)
+            surroundings.wait_for_both(attempt, PATIENCE, PAUSE)
             if target := attempt.new_release():
                 switch.confirm(attempt, target)
                 health.wait_until_stable(attempt, target)

@@ -65,13 +65,19 @@ def _way_back_of_restore(begun: Collection[str]) -> tuple[str, ...]:
 
 
 def served_long(
-    records: Collection[Mapping[str, Any]], now: str, *, timeout: float, stable_for: float
+    records: Collection[Mapping[str, Any]],
+    now: str,
+    *,
+    timeout: float,
+    stable_for: float,
+    measured: float | None = None,
 ) -> bool:
     """Return whether the new version may have served people for long (promise 6).
 
     The span runs from the intent of `switch` to when `halt` had stopped the
     containers, or to `now` if it did not. A negative or unreadable span counts as
-    long: then the data is not restored by itself.
+    long: then the data is not restored by itself. `measured`: its seconds, by the process
+    that switched, if that lives; a clock that was set meanwhile says nothing then.
     """
     begin = _time(records, "deploy", "switch", "intent")
     if begin is None or not any(record["facts"].get("up") for record in records):
@@ -79,7 +85,7 @@ def served_long(
     halted = [r["facts"]["halted_at"] for r in records if r["facts"].get("halted_at")]
     end = halted[0] if halted else now
     try:
-        span = parse(end) - parse(begin)
+        span = parse(end) - parse(begin) if measured is None else timedelta(seconds=measured)
     except ValueError:
         return True
     return span < timedelta(0) or span > timedelta(seconds=timeout + stable_for) + LATE

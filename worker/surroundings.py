@@ -7,7 +7,9 @@ So they are blamed for what they say themselves, or when they do not answer now.
 """
 
 import errno
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from worker.errors import (
     CancelledError,
@@ -32,6 +34,14 @@ def to_blame(attempt: Attempt, error: BaseException) -> UnavailableError | None:
     Asks Docker and MongoDB when the error alone does not say: an unhealthy
     version is not the revision's fault while its database is away.
     """
+    if told := _told(error):
+        return told
+    asked = isinstance(error, SheetanchorError) and not isinstance(error, NO_FAILURES)
+    return who_is_away(attempt) if asked and not attempt.inherited else None
+
+
+def _told(error: BaseException) -> UnavailableError | None:
+    """Return what the error itself says is away or full, or None."""
     for one in _chain(error):
         if isinstance(one, UnavailableError):
             return one
@@ -39,8 +49,7 @@ def to_blame(attempt: Attempt, error: BaseException) -> UnavailableError | None:
             return FullError(
                 f"A disk is full: {one}", remedy="Free some space; the head is then tried again."
             )
-    asked = isinstance(error, SheetanchorError) and not isinstance(error, NO_FAILURES)
-    return _who_does_not_answer(attempt) if asked and not attempt.inherited else None
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -55,7 +64,8 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, CommandError) and FULL_SAID in error.tail.lower()
 
 
-def _who_does_not_answer(attempt: Attempt) -> UnavailableError | None:
+def who_is_away(attempt: Attempt) -> UnavailableError | None:
+    """Return what Docker or MongoDB says by not answering; None when both answer."""
     try:
         attempt.engine.version()
         if attempt.mongo:
@@ -67,16 +77,39 @@ def _who_does_not_answer(attempt: Attempt) -> UnavailableError | None:
     return None
 
 
-def wait_for_docker(attempt: Attempt, patience: float, pause: float) -> None:
-    """Return once Docker answers. Raises UnavailableError after `patience` seconds."""
-    clock = attempt.clock
-    deadline = clock.monotonic() + patience
-    while True:
-        try:
-            attempt.engine.version()
-        except UnavailableError:
-            if clock.monotonic() > deadline:
-                raise
-            clock.sleep(pause)
-        else:
-            return
+@dataclass
+class Patience:
+    """How long one step of the way back waits for Docker and MongoDB, over all its tries.
+
+    A try counts only while both answer (promise 11): else an outage of a minute would
+    leave an app for a person to mend. A full disk is nobody's absence.
+    """
+
+    attempt: Attempt
+    seconds: float
+    pause: float
+    _until: float = math.inf
+
+    def was_theirs(self, error: BaseException) -> bool:
+        """Return whether a failed try was of what was away; by then both answer again.
+
+        Raises `error` when they have been waited for long enough.
+        """
+        away = _told(error) or who_is_away(self.attempt)
+        if away is None or isinstance(away, FullError):
+            self._until = math.inf
+            return False
+        clock = self.attempt.clock
+        self._until = min(self._until, clock.monotonic() + self.seconds)
+        self.attempt.say(f"waiting: {away}")
+        while clock.monotonic() <= self._until:
+            if who_is_away(self.attempt) is None:
+                return True
+            clock.sleep(self.pause)
+        raise error
+
+
+def wait_for_both(attempt: Attempt, patience: float, pause: float) -> None:
+    """Return once Docker and MongoDB answer. Raises UnavailableError after `patience` seconds."""
+    if away := who_is_away(attempt):
+        Patience(attempt, patience, pause).was_theirs(away)
