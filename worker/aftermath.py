@@ -10,7 +10,7 @@ from typing import Any
 
 from worker import asides, durable
 from worker.adapters.engine import Engine
-from worker.backups import catalogue, drilled, old, retention, seen
+from worker.backups import catalogue, drilled, old, retention, seen, unread
 from worker.backups.catalogue import Backup
 from worker.clock import Clock, SystemClock
 from worker.config import App
@@ -121,9 +121,16 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "remote": _remote(state),
         "last_verified_backup": verified[0] if verified else None,
         "drill": drilled.read(state.drill),
+        "unread": _unread(state, backups),
         "schedule": Schedule.of(app, state, SystemClock()).view(),
         **_outgoing(app, state),
     }
+
+
+def _unread(state: State, backups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return which backups could not be read back when that was asked; not of those that went."""
+    there = {None, *(one["id"] for one in backups)}
+    return [one for one in unread.read(state.unread) if one["backup"] in there]
 
 
 def _outgoing(app: App, state: State) -> dict[str, Any]:

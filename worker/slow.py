@@ -29,7 +29,14 @@ from worker.adapters import process
 from worker.backups.drill import Drilled
 from worker.clock import rfc3339
 from worker.deployment import new_id
-from worker.errors import BusyError, FullError, SheetanchorError, UnavailableError
+from worker.errors import (
+    BusyError,
+    DiedError,
+    FullError,
+    NotFoundError,
+    SheetanchorError,
+    UnavailableError,
+)
 from worker.jobs import Runner, runner_of
 from worker.proving import Proving
 from worker.requests import DRILL, SLOW, Request, Requests
@@ -143,6 +150,7 @@ class Slow:
                 self._act(begun)
             except SheetanchorError as error:
                 log.warning("slow.failed", extra=extra | {"detail": str(error)})
+                self._told(begun, error)
         self.requests.done(begun)
 
     def _act(self, asked: Request) -> None:
@@ -154,6 +162,17 @@ class Slow:
     def _give_up(self, asked: Request) -> None:
         if asked.verb == DRILL:
             self._proving.give_up_drill(asked.tries)
+            return
+        died = DiedError(
+            f"The process that read it back died {asked.tries} times.",
+            remedy="Look for the cause in the system's log (no memory?), then verify again.",
+        )
+        self._told(asked, died)
+
+    def _told(self, asked: Request, error: SheetanchorError) -> None:
+        """Show a failed reading; a drill shows its own, and a backup that went is no loss."""
+        if asked.verb != DRILL and not isinstance(error, NotFoundError):
+            self._proving.note_unread(asked, error)
 
     def drill_noted(self, by: str) -> Drilled:
         """Drill; killed in the middle of it, a worker does it again. Needs `alone`."""

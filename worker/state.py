@@ -43,6 +43,11 @@ class State:
         return self.home / "drill.json"
 
     @property
+    def unread(self) -> Path:
+        """Which backups could not be read back, and why."""
+        return self.home / "unread.json"
+
+    @property
     def schedule(self) -> Path:
         """Up to when what is due by itself was done, and what failed."""
         return self.home / "schedule.json"

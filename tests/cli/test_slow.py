@@ -12,7 +12,7 @@ from worker import configfile, lock
 from worker.backups import catalogue, drilled
 from worker.clock import SystemClock, rfc3339
 from worker.deployment import new_id
-from worker.errors import UnavailableError
+from worker.errors import BackupError, UnavailableError
 from worker.jobs import Runner
 from worker.requests import DRILL, SLOW, VERIFY, Request, Requests
 from worker.slow import TRIES, Slow
@@ -55,9 +55,11 @@ def test_nothing_is_done_while_another_process_does_slow_work(slow, monkeypatch)
     assert slow.requests.all() == [asked]
 
 
-def test_what_kills_its_process_is_begun_three_times_and_then_given_up(slow, monkeypatch):
-    """Killed for good each time, so nothing but the file can have counted."""
-    ask(slow)
+def test_what_kills_its_process_is_begun_three_times_and_then_given_up(
+    slow, backup, monkeypatch, cli
+):
+    """Killed for good each time, so nothing but the file can have counted; then it is told."""
+    ask(slow, backup.id)
     for tries in range(1, TRIES + 1):
         pid = os.fork()
         if pid == 0:
@@ -67,9 +69,33 @@ def test_what_kills_its_process_is_begun_three_times_and_then_given_up(slow, mon
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         assert [one.tries for one in slow.requests.all()] == [tries]
     acted = []
-    monkeypatch.setattr(Slow, "_act", lambda _, asked: acted.append(asked))
-    slow.work_off()
+    with monkeypatch.context() as patched:
+        patched.setattr(Slow, "_act", lambda _, asked: acted.append(asked))
+        slow.work_off()
     assert (acted, slow.requests.all()) == ([], [])
+    shown = cli("status", "shop")
+    assert f"not read back {backup.id} at " in " ".join(shown.out.split())
+    assert "died 3 times. Look for the cause" in shown.out
+    ask(slow, backup.id)
+    slow.work_off()
+    assert "not read back" not in cli("status", "shop").out
+
+
+def test_failed_reading_of_all_is_shown_until_all_were_read(slow, backup, monkeypatch, cli):
+    def broken(*_):
+        raise BackupError("It could not be read: Too many open files.", remedy="Raise it.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Slow, "_act", broken)
+        for named in (None, backup.id):
+            ask(slow, named)
+            slow.work_off()
+    found = cli("status", "shop", "--json").json["unread"]
+    assert [(one["backup"], one["by"]) for one in found] == [(None, "ann"), (backup.id, "ann")]
+    assert found[0]["why"].endswith("Too many open files.")
+    ask(slow)
+    slow.work_off()
+    assert cli("status", "shop", "--json").json["unread"] == []
 
 
 def test_drill_that_dies_each_time_is_told_and_its_scratch_is_removed(slow, backup):
