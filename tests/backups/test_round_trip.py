@@ -104,6 +104,18 @@ def test_names_as_long_as_mongodb_allows_come_back(thynk):
     assert fingerprint(thynk.db) == before
 
 
+def test_documents_as_large_as_mongodb_allows_come_back(thynk):
+    """16 MB: larger than what a restore sends at a time, also as the first document."""
+    most = 16 * 1024 * 1024 - len(bson.encode({"_id": 1, "all": b""}))
+    for number in range(3):
+        thynk.db.large.insert_one({"_id": number, "all": b"x" * most})
+    thynk.db.mixed.insert_many([{"_id": 1}, {"_id": 2, "all": b"x" * most}, {"_id": 3}])
+    before, backup = fingerprint(thynk.db), thynk.backup()
+    thynk.client.drop_database("thynk")
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+
+
 @pytest.fixture
 def quickly_expiring(tmp_path):
     """An app on a mongod that looks for expired documents each second, when it may."""

@@ -198,7 +198,8 @@ def _batches(found: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
     size = 0
     for documents in found:
         for document in documents:
-            if size + len(document) > BATCH_BYTES or len(batch) >= BATCH_DOCUMENTS:
+            full = size + len(document) > BATCH_BYTES or len(batch) >= BATCH_DOCUMENTS
+            if batch and full:  # one document may be twice as large as a batch
                 yield batch
                 batch, size = [], 0
             batch.append(document)
