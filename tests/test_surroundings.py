@@ -30,6 +30,7 @@ def attempt(docker=answers, mongodb=answers, *, inherited=False):
         engine=SimpleNamespace(version=docker),
         mongo=SimpleNamespace(ping=mongodb),
         inherited=inherited,
+        reserves=(),
     )
 
 
@@ -114,8 +115,13 @@ def test_no_try_of_the_way_back_counts_while_somebody_is_away(absent, error):
 def test_a_try_counts_while_both_answer_and_on_a_full_disk():
     waiting, clock = patience()
 
+    freed = []
+    waiting.attempt.reserves = [SimpleNamespace(make_room=lambda: freed.append("room"))]
+
     assert not waiting.was_theirs(ILL)
+    assert not freed
     assert not waiting.was_theirs(full())
+    assert freed
     assert clock.monotonic() == 0
 
 

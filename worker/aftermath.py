@@ -39,6 +39,7 @@ def tidy(app: App, state: State, engine: Engine, clock: Clock) -> None:
     kept = _releases(app, state, engine, _needed(state))
     if gone := asides.prune(app, state, clock, kept):
         log.info("refs.removed", extra={"app": app.name, "refs": gone})
+    state.reserve.refill()
 
 
 def prune(app: App, state: State, clock: Clock) -> list[str]:

@@ -21,6 +21,7 @@ from worker import durable
 from worker.clock import parse, rfc3339
 from worker.deployment import Deployment, Status
 from worker.errors import HeldError, SkippedError
+from worker.reserve import Reserve
 
 UNTIL_ENDED = ("frozen", "inconsistent")  # holds that only a person ends
 LONGEST_PAUSE = timedelta(minutes=60)
@@ -43,8 +44,9 @@ class Decisions:
 
     def write(self, **changes: dict[str, Any] | None) -> None:
         """Replace these entries; on disk when this returns. The caller holds the lock."""
-        text = json.dumps(self.read() | changes, indent=1)
-        durable.write(self.path, text.encode())
+        text = json.dumps(self.read() | changes, indent=1).encode()
+        reserve = Reserve(self.path.with_name("reserve"))
+        reserve.spend(lambda: durable.write(self.path, text))
 
     def hold(
         self,

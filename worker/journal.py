@@ -22,6 +22,7 @@ from worker import durable
 from worker.clock import Clock, rfc3339
 from worker.deployment import Deployment
 from worker.errors import UsageError
+from worker.reserve import Reserve
 
 Record = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -60,14 +61,24 @@ class Journal:
             "facts": dict(facts or {}),
         }
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        reserve = Reserve(self.path.parent.with_name("reserve"))
+        reserve.spend(lambda: self._add(line))
+        return record
+
+    def _add(self, line: bytes) -> None:
+        """Append a line, wholly and on disk, or nothing. Raises OSError."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _drop_torn_line(descriptor)
-            _write_all(descriptor, line)
-            os.fsync(descriptor)
+            whole = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, line)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, whole)
+                raise
         finally:
             os.close(descriptor)
-        return record
 
     def records(self) -> list[Record]:
         """Return the records, oldest first, without a torn last line."""

@@ -71,6 +71,8 @@ class Pipeline:
         attempt = self._attempt
         for name in plan.steps(attempt.deployment.kind, attempt.deployment.options):
             attempt.refuse_cancelled()
+            for reserve in attempt.reserves:
+                reserve.refill()
             if name == "fence":
                 fence.check(attempt)  # before its intent: nothing is stopped yet
             if name == "switch":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.config import App, Config
+from worker.reserve import Reserve
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class State:
     def lock(self) -> Path:
         """The file whose flock means: a deployment of this app runs."""
         return self.home / "lock"
+
+    @property
+    def reserve(self) -> Reserve:
+        """What is given up when the disk is full, so that an end can be written."""
+        return Reserve(self.home / "reserve")
 
     @property
     def drill(self) -> Path:

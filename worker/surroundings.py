@@ -6,7 +6,6 @@ The danger is to blame them wrongly: a broken revision would be tried for ever.
 So they are blamed for what they say themselves, or when they do not answer now.
 """
 
-import errno
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from worker.errors import (
     SkippedError,
     UnavailableError,
 )
+from worker.reserve import FULL
 from worker.steps.attempt import Attempt
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_FAILURES = (CancelledError, HeldError, SkippedError)
 FULL_SAID = "no space left on device"  # Go's and BuildKit's words, and the C library's
 
@@ -82,7 +81,8 @@ class Patience:
     """How long one step of the way back waits for Docker and MongoDB, over all its tries.
 
     A try counts only while both answer (promise 11): else an outage of a minute would
-    leave an app for a person to mend. A full disk is nobody's absence.
+    leave an app for a person to mend. A full disk is nobody's absence: the next try has
+    the room that the reserves give up.
     """
 
     attempt: Attempt
@@ -98,6 +98,8 @@ class Patience:
         away = _told(error) or who_is_away(self.attempt)
         if away is None or isinstance(away, FullError):
             self._until = math.inf
+            for reserve in self.attempt.reserves if away else ():
+                reserve.make_room()
             return False
         clock = self.attempt.clock
         self._until = min(self._until, clock.monotonic() + self.seconds)

@@ -21,6 +21,7 @@ from worker.decisions import Decisions
 from worker.deployment import Deployment
 from worker.errors import GuardError
 from worker.release import Release
+from worker.reserve import Reserve
 from worker.state import State
 
 Facts = dict[str, Any]
@@ -120,6 +121,13 @@ class Attempt:
     def mongodb_uri(self) -> str | None:
         """What `data.mongodb` names, read when first asked for. Raises GuardError."""
         return mongodb_uri(self.app, self.state.scratch)
+
+    @property
+    def reserves(self) -> tuple[Reserve, ...]:
+        """What is given up on a full disk: for our own end, and for Git's move back."""
+        git_dir = self.checkout.git_dir
+        of_git = (Reserve(git_dir / "sheetanchor-reserve"),) if git_dir.is_dir() else ()
+        return (self.state.reserve, *of_git)
 
     @property
     def containers(self) -> list[Container]:

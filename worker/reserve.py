@@ -1,0 +1,84 @@
+"""Room for the last words: a file that is given up, in pieces, when the disk is full.
+
+The danger is an end that cannot be written: a deployment that went well, or all the way
+back, would be undone by whoever finds its journal open, and a head that cannot be decided
+or put off is tried again at once, for ever. So 4 MiB are held beside the journals while
+there is room. Who writes a journal or the decisions takes what it needs of them, 64 KiB
+at a time, since whatever else fills the disk may take a piece, too. While the reserve is
+not whole, no step forward is begun.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from worker.errors import FullError
+
+SIZE = 4 << 20  # bytes: a thousand refused deployments' journals
+PIECE = 64 << 10
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """The reserve file of one app."""
+
+    path: Path
+
+    def spend(self, write: Callable[[], T]) -> T:
+        """Return what `write` does, once it has room; it must be able to begin anew.
+
+        Raises its OSError when the disk is full and nothing is left to give up.
+        """
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                if error.errno not in FULL or not self._give_up():
+                    raise
+
+    def make_room(self) -> None:
+        """Free half of it, for a way back that found the disk full; the rest is the journal's."""
+        if self._size() > SIZE // 2:
+            os.truncate(self.path, SIZE // 2)
+
+    def refill(self) -> None:
+        """Make it whole again. Raises FullError when there is no room for it."""
+        if self._size() >= SIZE:
+            return
+        try:
+            self._fill()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise FullError(
+                f"The disk of {self.path.parent} is full: a deployment's journal could not be"
+                f" written to its end.",
+                remedy="Free some space there; the head is then tried again.",
+            ) from error
+
+    def _fill(self) -> None:
+        """Add bytes that no file system packs; what was added stays if there is no room."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            while (missing := SIZE - os.fstat(descriptor).st_size) > 0:
+                os.write(descriptor, os.urandom(min(missing, PIECE)))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _give_up(self) -> bool:
+        """Free one piece; return False when nothing is left."""
+        size = self._size()
+        if size:
+            os.truncate(self.path, max(0, size - PIECE))
+        return bool(size)
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
