@@ -16,6 +16,7 @@ from worker.backups import drilled
 from worker.backups.drill import drill
 from worker.backups.load import Load
 from worker.backups.place import Place
+from worker.backups.restore import restore
 from worker.backups.scratch import FOLDER, MARK, NOTE, Scratch, database_name
 from worker.errors import BackupError, FullError, GuardError, RestoreError
 
@@ -202,6 +203,9 @@ def test_user_that_may_not_restore_there_is_told_which_role(guarded, tmp_path):
             with MongoClient(guarded) as client:
                 granted = [{"role": "readWrite", "db": SCRATCH}]
                 client.thynk.command("grantRolesToUser", "app", roles=granted)
+            with pytest.raises(GuardError) as elsewhere:
+                restore(source, backup, to_database="thynk_look", report=lambda _: None)
+            assert '{role: "readWrite", db: "thynk_look"}' in elsewhere.value.remedy
             assert drill(source, backup, lambda _: None).documents == 1
             with MongoClient(guarded) as client:
                 client.thynk.command("dropUser", "app")

@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.backups.support import running_mongod, until
-from worker.adapters import mongo_uri
+from worker.adapters import mongo_guards, mongo_uri
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import server_of
 from worker.adapters.mongo_uri import host_uri
@@ -129,6 +129,44 @@ def test_an_admin_uri_restores_where_the_app_s_user_may_not(guarded):
         both = Mongo.connect(uri, ("thynk",), guarded)
         with both as mongo:
             mongo.check_restorable()
+
+
+RESTORE, BACKUP = ({"role": role, "db": "admin"} for role in ("restore", "backup"))
+SCRATCH = {"role": "readWrite", "db": "thynk_scratch"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "missing"),
+    [
+        ([READ_WRITE, RESTORE], "find"),
+        ([READ_WRITE, RESTORE, BACKUP], "dropIndex"),
+        ([READ_WRITE, SCRATCH], "bypassDocumentValidation"),
+        ([READ_WRITE, SCRATCH, RESTORE], None),
+        ([{"role": "dbOwner", "db": "thynk_scratch"}], None),
+        ([{"role": "root", "db": "admin"}], None),
+    ],
+)
+def test_what_the_server_says_of_rights_is_what_a_try_shows(guarded, roles, missing):
+    """To ask disturbs no drill that runs; to try would."""
+    with user(guarded, "app", roles) as (uri, root), Mongo.connect(uri, ("thynk",)) as mongo:
+        writer, app = mongo.writer("thynk_scratch"), ("app", "admin")
+        told = mongo_guards.foreseen(writer, app)
+        assert "thynk_scratch" not in root.list_database_names()
+        if missing is None:
+            assert told is None
+            mongo_guards.check_restorable(writer, app)
+            return
+        assert missing in told.message
+        with pytest.raises(GuardError) as tried:
+            mongo_guards.check_restorable(writer, app)
+        assert (told.message.partition(":")[0], told.remedy) == (
+            tried.value.message.partition(":")[0],
+            tried.value.remedy,
+        )
+
+
+def test_where_nobody_asks_for_a_password_everything_may_be_done(thynk):
+    assert thynk.mongo.writer("thynk_scratch").missing_rights() == []
 
 
 def test_sharded_clusters_are_refused(thynk, monkeypatch):

@@ -159,6 +159,9 @@ DUMPS_ONLY = {
 
 @pytest.mark.parametrize("roles", DUMPS_ONLY.values(), ids=DUMPS_ONLY)
 def test_user_who_may_dump_and_not_restore_is_refused_with_the_role_to_grant(world, roles):
+    text = world.config.read_text()
+    drilled = 'dir = "backups"\ndrill = "0 4 * * 0"\n'
+    world.config.write_text(text.replace('dir = "backups"\n', drilled))
     by_hand(world, user(world, *roles(world)))
     before = world.fingerprint()
 
@@ -178,6 +181,8 @@ def test_user_who_may_dump_and_not_restore_is_refused_with_the_role_to_grant(wor
 
     assert again["status"] == "succeeded", again
     assert world.version() == "two"
+    [told] = [one for one in again["warnings"] if "drill" in one]  # a Sunday at four is too late
+    assert f'{{role: "readWrite", db: "{world.name}_sheetanchor_drill"}}' in told
 
 
 def test_admin_file_restores_where_the_apps_user_may_not(world):

@@ -118,6 +118,15 @@ def _rehearse_series(writer: Writer) -> None:
     writer.insert(f"{BUCKETS}{name}", [_BUCKET])
 
 
+def foreseen(writer: Writer, user: tuple[str, str] | None) -> GuardError | None:
+    """Return the error that `check_restorable` would raise, as far as asking tells; else None."""
+    missing = writer.missing_rights()
+    if not missing:
+        return None
+    lacks = GuardError(f"it lacks {', '.join(missing)}.", remedy="")
+    return _not_allowed(writer.name, user, lacks)
+
+
 def _not_allowed(database: str, user: tuple[str, str] | None, error: GuardError) -> GuardError:
     name = user[0] if user else ""
     return GuardError(

@@ -5,7 +5,7 @@ as the bytes they were, past validators: old documents may not fit a newer one.
 """
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -18,6 +18,11 @@ from worker.adapters.mongo_listing import described, listed
 from worker.adapters.mongo_server import BUCKETS, OURS, Collection
 from worker.errors import GuardError, RestoreError
 
+# What a restore does, as MongoDB names it: `readWrite` and `restore` together may.
+NEEDED = {
+    *("find", "insert", "bypassDocumentValidation", "createCollection", "dropCollection"),
+    *("createIndex", "dropIndex", "listCollections", "listIndexes", "renameCollectionSameDB"),
+}
 MAJORITY = {"w": "majority", "j": True, "wtimeout": 120_000}  # milliseconds
 
 
@@ -28,6 +33,21 @@ class Writer:
         self.name = database.name
         self._database = database
         self._translated = translated
+
+    def missing_rights(self) -> list[str]:
+        """Return what of NEEDED the user may not do here. Only asks; `check_restorable` tries."""
+        with self._translated("say what its user may do", RestoreError):
+            asked = self._database.client.admin.command("connectionStatus", showPrivileges=True)
+        found = asked["authInfo"]
+        if not found["authenticatedUsers"]:  # a server without passwords
+            return []
+        granted = [
+            action
+            for one in found["authenticatedUserPrivileges"]
+            if _covers(one["resource"], self.name)
+            for action in one["actions"]
+        ]
+        return sorted(NEEDED - {*granted})
 
     def collection(self, name: str) -> Collection | None:
         """Return a collection with its indexes, ours too, or None."""
@@ -130,6 +150,12 @@ class Writer:
         with self._translated(doing, RestoreError):
             answer = self._database.command(SON([*command.items(), ("writeConcern", MAJORITY)]))
         _refuse_failures(answer, doing)
+
+
+def _covers(resource: Mapping[str, Any], database: str) -> bool:
+    """Whether a privilege is one on all of a database's own collections."""
+    everywhere = bool(resource.get("anyResource"))
+    return everywhere or (resource.get("collection") == "" and resource["db"] in ("", database))
 
 
 def _refuse_failures(answer: Any, doing: str) -> None:

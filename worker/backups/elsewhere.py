@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 
+from worker.adapters import mongo_guards
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo_writer import Writer
 from worker.backups.catalogue import Backup
@@ -64,6 +65,7 @@ def load_into(
             f"The database {database} is not empty: it has {', '.join(there[:NAMED])}.",
             remedy=ANOTHER,
         )
+    mongo_guards.check_restorable(writer, target.mongo.restores_as)
     changes = tuple(CollectionChange(source, name, "missing") for name in entries)
     try:
         load = Load(writer, source, entries, changes, report)

@@ -58,6 +58,15 @@ class Scratch:
             {name: mongo.writer(database_name(name)) for name in mongo.databases} if mongo else {}
         )
 
+    def forbidden(self) -> list[str]:
+        """Return, for each database, why a drill will fail there for want of rights. Only asks.
+
+        A drill that runs meanwhile is not disturbed: to try it would be to clean up after it.
+        """
+        user = self.source.mongo.restores_as if self.source.mongo else None
+        errors = [mongo_guards.foreseen(writer, user) for writer in self.writers().values()]
+        return [f"A drill will fail: {error}" for error in errors if error]
+
     def make(self) -> None:
         """Make and mark them, empty. Raises GuardError where the user may not restore there."""
         self.clean()

@@ -11,6 +11,7 @@ from worker.adapters import compose, disk
 from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.backups import adopt, cleaners, seen
+from worker.backups.scratch import Scratch
 from worker.backups.verify import verify
 from worker.clock import rfc3339
 from worker.deployment import Status
@@ -208,12 +209,13 @@ def _databases_can_be_restored(attempt: Attempt, containers: list[Container]) ->
 
 
 def _about_backups(attempt: Attempt) -> list[str]:
-    """Return who else may remove backups, and which have gone since the last look."""
+    """Return who else may remove backups, which have gone, and whether a drill may be made."""
     app = attempt.app
     gone = seen.vanished(attempt.state.seen_backups, app)
     told = f"vanished from {app.backup_dir}, and sheetanchor did not remove"
     lost = [f"Backups {told} them: {', '.join(gone)}."] if gone else []
-    return [*cleaners.found(app), *lost]
+    drill = Scratch(data.source(attempt)).forbidden() if app.backup.drill else []
+    return [*cleaners.found(app), *lost, *drill]
 
 
 def _room(attempt: Attempt) -> None:
