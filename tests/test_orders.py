@@ -179,3 +179,16 @@ def test_folder_among_the_requests_is_set_aside(orders):
 
     (aside,) = orders.state.requests.iterdir()
     assert (aside.is_dir(), aside.suffix != ".json") == (True, True)
+
+
+@pytest.mark.parametrize("reason", [None, "looked at it"])
+def test_resume_over_data_that_was_not_put_back_needs_a_reason(orders, reason):
+    owed = "20261122_143000"
+    at = {"by": None, "at": "then", "reason": "mongod was gone", "head": None}
+    Decisions(orders.state.decisions).hold("inconsistent", **at, restore=owed)
+    leave(orders, RESUME, reason=reason)
+
+    assert orders.carry_out()
+
+    hold = decided(orders)["hold"]
+    assert (hold or {}).get("restore") == (None if reason else owed)

@@ -18,7 +18,8 @@ from worker.cancels import Cancel, Cancels
 from worker.clock import rfc3339
 from worker.config import App
 from worker.deployment import Deployment, Status, new_id
-from worker.errors import EndedError, HeldError, NotFoundError, UnavailableError, UsageError
+from worker.errors import EndedError, NotFoundError, UnavailableError, UsageError
+from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.requests import APPROVE, FREEZE, RESUME, UNFREEZE, Request, Requests
 from worker.state import State
 
@@ -96,7 +97,10 @@ def unfreeze(name: str) -> ResponseReturnValue:
 
 @bp.post("/apps/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    """Go on from `inconsistent`: a person has looked, and the app is right as it is."""
+    """Go on from `inconsistent`: a person has looked, and the app is right as it is.
+
+    Where the way back did not get to the data, only with a `reason`.
+    """
     return _hold(name, RESUME)
 
 
@@ -106,12 +110,12 @@ def _hold(name: str, verb: str) -> ResponseReturnValue:
     held: dict[str, Any] = {}
     with suppress(UnavailableError):  # without Redis it is asked all the same
         held = (intake().ledger.app(app.name) or {}).get("hold") or {}
-    if verb != RESUME and held.get("kind") == "inconsistent":
-        raise HeldError(
-            f"{app.name} is inconsistent since {held['at']}: {held['reason']}",
-            remedy=f"Mend that first, then POST apps/{app.name}/resume.",
-        )
-    request = _leave(app, verb, line(asked.reason))
+    reason = line(asked.reason)
+    if verb == RESUME:
+        refuse_lost_data(app.name, held, reason)
+    else:
+        refuse_inconsistent(app.name, held)
+    request = _leave(app, verb, reason)
     answer = {"status": "accepted", "app": app.name, "request": request.id}
     return answer, HTTPStatus.ACCEPTED, {"Location": url_for("api.app", name=app.name)}
 

@@ -6,14 +6,14 @@ whoever holds the app's lock. Everything here needs that lock, and can be done t
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 from worker.approvals import Approvals
 from worker.clock import Clock, rfc3339
 from worker.config import App
 from worker.decisions import Decisions
 from worker.deployment import Deployment, Status, new_id, view
-from worker.errors import HeldError, NotFoundError, SheetanchorError, UnavailableError, UsageError
+from worker.errors import NotFoundError, SheetanchorError, UnavailableError, UsageError
+from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.journal import Journal
 from worker.ledger import Ledger
 from worker.requests import APPROVE, FREEZE, RESUME, Request, Requests
@@ -55,11 +55,14 @@ class Orders:
 
         Pushes were skipped meanwhile, and GitHub does not send them again. Returns the
         id of the deployment that looks, None when the app was not held so, or Redis is
-        down: then the next look at the branch finds the head. Raises HeldError.
+        down: then the next look at the branch finds the head. Raises HeldError, and
+        UsageError when a reason is needed.
         """
         hold = self._decisions.read()["hold"] or {}
         if kind == "frozen":
             refuse_inconsistent(self.app.name, hold)
+        else:
+            refuse_lost_data(self.app.name, hold, reason)
         if hold.get("kind") != kind:
             return None
         looks = self._look(kind, by)  # first: a hold must not end with its pushes forgotten
@@ -115,16 +118,6 @@ class Orders:
 
     def _tell(self, event: str, by: str, reason: str | None) -> None:
         log.info(event, extra={"app": self.app.name, "by": by, "reason": reason})
-
-
-def refuse_inconsistent(app: str, hold: dict[str, Any] | None) -> None:
-    """Raise HeldError when the app is inconsistent: no freeze begins or ends then."""
-    if hold and hold.get("kind") == "inconsistent":
-        raise HeldError(
-            f"{app} is inconsistent since {hold['at']}, so nothing is deployed by itself:"
-            f" {hold['reason']}",
-            remedy=f"Mend that first, then run `sheetanchor resume {app}`.",
-        )
 
 
 def _refused_for(journal: Journal) -> tuple[str, list[str]]:

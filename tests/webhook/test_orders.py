@@ -120,6 +120,21 @@ def test_inconsistent_app_is_resumed_first(client, deployer, state, ledger):
     assert "apps/thynk/resume" in answers[0].json["remedy"]
 
 
+def test_resume_over_data_that_was_not_put_back_needs_a_reason(client, deployer, state, ledger):
+    hold = {"kind": "inconsistent", "at": "then", "reason": "mongod was gone", "restore": "B"}
+    ledger.put_app("thynk", {"name": "thynk", "hold": hold})
+    path = "/api/v1/apps/thynk/resume"
+
+    refused = [client.post(path, headers=deployer, json={"reason": why}) for why in (None, " ")]
+    given = client.post(path, headers=deployer, json={"reason": "looked at it"})
+
+    assert [answer.status_code for answer in refused] == [400, 400]
+    assert "backup B was not put back" in refused[0].json["detail"]
+    assert "`sheetanchor restore thynk B`" in refused[0].json["remedy"]
+    assert given.status_code == 202
+    assert [one.reason for one in Requests(state.requests).all()] == ["looked at it"]
+
+
 def refused(ledger, queued, **step):
     facts = {"new_privileges": "service web is privileged", **step}
     pull = {"name": "pull", "phase": "deploy", "status": "failed", "facts": facts}

@@ -8,8 +8,8 @@ from worker.cli.screen import Lines
 from worker.cli.session import Session, pass_session, person
 from worker.clock import rfc3339
 from worker.deployment import new_id
-from worker.errors import BusyError, UsageError
-from worker.orders import refuse_inconsistent
+from worker.errors import BusyError
+from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.requests import FREEZE, RESUME, UNFREEZE, Request, Requests
 
 
@@ -57,32 +57,21 @@ def resume(session: Session, app: str, reason: str | None) -> None:
     Where the way back did not get to the data, only with --reason.
     """
     try:
-        if not reason:
-            _refuse_lost_data(session, app)
         _end(session, app, "inconsistent", reason)
     except BusyError:
         _leave(session, app, RESUME, reason)
 
 
-def _refuse_lost_data(session: Session, app: str) -> None:
-    """Raise UsageError while a backup waits to be put back: `resume` would forget that."""
-    hold = running.runner_of(session, app, Lines()).decisions.read()["hold"] or {}
-    if (lost := hold.get("restore")) and hold["kind"] == "inconsistent":
-        raise UsageError(
-            f"The data of {app} is not as it was before: backup {lost} was not put back.",
-            remedy=f"Run `sheetanchor restore {app} {lost}`, which goes on, too. If the data is"
-            " right as it is, say with --reason what you did.",
-        )
-
-
 def _leave(session: Session, app: str, verb: str, reason: str | None) -> None:
     """Have it done by whoever holds the app next: before anything else is deployed.
 
-    Raises HeldError where that would be refused anyway.
+    Raises HeldError or UsageError where that would be refused anyway.
     """
     runner = running.runner_of(session, app, Lines())
     now, hold = runner.clock.now(), runner.decisions.read()["hold"]
-    if verb != RESUME:
+    if verb == RESUME:
+        refuse_lost_data(app, hold, reason)
+    else:
         refuse_inconsistent(app, hold)
     request = Request(id=new_id(now), verb=verb, by=person(), at=rfc3339(now), reason=reason)
     Requests(runner.state.requests).leave(request)
