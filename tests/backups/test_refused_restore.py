@@ -106,11 +106,11 @@ def test_a_backup_that_fills_its_disk_leaves_the_others_and_gives_the_space_back
     first = thynk.backup()
     free = os.statvfs(there).f_bavail
     (thynk.uploads / "big").write_bytes(os.urandom(9 * MIB))
-    with pytest.raises(BackupError, match=r"could not be written: No space left"):
+    with pytest.raises(BackupError, match=r"could not be made: No space left"):
         thynk.backup(previous=first)
     (thynk.uploads / "big").unlink()
     thynk.db.c.insert_many({"blob": os.urandom(MIB)} for _ in range(9))
-    with pytest.raises(BackupError, match=r"could not be written: No space left"):
+    with pytest.raises(BackupError, match=r"could not be made: No space left"):
         thynk.backup(previous=first)
     assert os.statvfs(there).f_bavail == free
     assert [one.name for one in there.iterdir()] == [first.id]

@@ -1,7 +1,11 @@
 """Uploads come back byte for byte, into the folder that is there, and nowhere else."""
 
+import contextlib
+import ctypes
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -166,6 +170,57 @@ def test_a_manifest_that_leads_outside_is_refused(plain, path):
         verify(backup.path)
     with pytest.raises((BackupError, RestoreError)):
         plain.restore(backup)
+
+
+LEASE = """
+import fcntl, os, signal, sys
+held = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGIO, lambda *_: fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_a_file_server_holds_a_lease_on_is_saved(plain):
+    """As Samba does for its clients; such a file cannot be opened without waiting."""
+    photo = plain.uploads / "photo.jpg"
+    photo.write_text("leased")
+    argv = [sys.executable, "-c", LEASE, str(photo)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"leased\n"
+        backup = plain.backup()
+        holder.stdin.close()
+    assert (backup.path / "uploads/backend/uploads/photo.jpg").read_text() == "leased"
+
+
+@contextlib.contextmanager
+def without_root_s_rights():
+    """Read as one who is root in name only, as on a network file system that knows no root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, caps = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, caps) == 0
+    effective = caps[0]
+    caps[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(header, caps) == 0
+    try:
+        yield
+    finally:
+        caps[0] = effective
+        assert libc.capset(header, caps) == 0
+
+
+@pytest.mark.parametrize("locked", ["photo.jpg", "a/b", ""])
+def test_what_cannot_be_read_is_never_left_out(plain, locked):
+    """A restore would take it for new, and remove it."""
+    (plain.uploads / "a/b").mkdir(parents=True)
+    path = plain.uploads / locked
+    mode = path.stat().st_mode
+    path.chmod(0)
+    with without_root_s_rights(), pytest.raises(BackupError, match="Permission denied"):
+        plain.backup()
+    path.chmod(mode)
+    assert not list(plain.source.app.backup_dir.glob("*"))
 
 
 def test_uploads_that_are_a_link_in_the_checkout_are_saved_where_they_lead(plain, tmp_path):

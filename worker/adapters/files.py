@@ -139,6 +139,22 @@ def sync_all(paths: Iterable[Path]) -> None:
         list(pool.map(sync, paths))
 
 
+def open_in(folder: int, name: str) -> int:
+    """Return a descriptor for reading what a name in an open folder stands for.
+
+    Of a file on which a server holds a lease (Samba's oplocks), `O_NONBLOCK` is refused:
+    then the lease is waited for, `/proc/sys/fs/lease-break-time` seconds at most, and only
+    if it is a regular file, for a FIFO would hold us for ever.
+    """
+    try:
+        return os.open(name, FILE, dir_fd=folder)
+    except BlockingIOError:
+        with closing(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)) as at:
+            if not stat.S_ISREG(os.fstat(at).st_mode):
+                raise
+            return os.open(f"/proc/self/fd/{at}", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def lstat_in(folder: int, name: str) -> Stat:
     """Return what a name in an open folder stands for."""
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)

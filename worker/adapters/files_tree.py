@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from worker.adapters.files import FILE, FOLDER, NEW, Stat, closing, lstat_in, stat_of
+from worker.adapters.files import FILE, FOLDER, NEW, Stat, closing, lstat_in, open_in, stat_of
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Tree:
     def open(self, path: str) -> int:
         """Return a descriptor for reading a regular file, for the caller to close."""
         with self._parent(path) as (folder, name):
-            return os.open(name, FILE, dir_fd=folder)
+            return open_in(folder, name)
 
     def create(self, path: str, mode: int = 0o600) -> int:
         """Return a descriptor for writing a file that is not there yet."""

@@ -6,6 +6,7 @@ warnings, and the backup is then not of one moment.
 """
 
 import contextlib
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,12 @@ from worker.backups.manifest import FileEntry
 from worker.backups.progress import Progress
 from worker.backups.source import STAGING, Source
 from worker.backups.text import size_text
+from worker.errors import BackupError
 
 TRIES = 3
+# A file vanished, or became something else. What is there and cannot be read must not be
+# left out: a restore would remove it.
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 READABLE = 0o777  # permission bits of a copy: no set-id bits inside a backup
 
 
@@ -73,6 +78,8 @@ class Keep:
         try:
             live = Tree(self._source.app.checkout / root)
         except OSError as error:
+            if error.errno not in GONE:
+                raise _unreadable(root, error) from error
             self.warnings.append(f"{root} was not there to be saved ({error.strerror}).")
             return []
         with live:
@@ -112,8 +119,10 @@ class Keep:
             backup.remove(stored)
             try:
                 descriptor = opened()
-            except OSError:  # it vanished, or became something else: `_note` says so
-                return None
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise _unreadable(stored, error) from error
+                return None  # `_note` says so
             with closing(descriptor):
                 before = files.stat_of(descriptor)
                 if before.type != "file":
@@ -190,6 +199,13 @@ def as_stat(entry: FileEntry) -> Stat:
         ctime_ns=entry.ctime_ns,
         inode=entry.inode,
         target=entry.target,
+    )
+
+
+def _unreadable(path: str, error: OSError) -> BackupError:
+    return BackupError(
+        f"{path} is there and could not be read: {error.strerror}.",
+        remedy="Make it readable, or remove it; see that its disk is healthy. Then try again.",
     )
 
 

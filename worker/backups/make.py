@@ -67,7 +67,7 @@ def make(
         return _made(order, previous)
     except OSError as error:
         raise BackupError(
-            f"The backup could not be written: {error.strerror} ({error.filename}).",
+            f"The backup could not be made: {error.strerror} ({error.filename}).",
             remedy="See that the disk has space and is healthy, then try again.",
         ) from error
 
