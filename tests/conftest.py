@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,19 @@ def redis_with():
     """Start a Redis with other options: `redis_with("--appendonly", "no")`."""
     with contextlib.ExitStack() as stack:
         yield lambda *options: stack.enter_context(running_redis(options))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many of how many kills were done, for the tests that count them."""
+    done, of = Counter(), {}
+    reports = [one for many in terminalreporter.stats.values() for one in many]
+    for report in reports:
+        if getattr(report, "when", None) != "call":
+            continue
+        for what, count, total in (
+            value for key, value in report.user_properties if key == "kills"
+        ):
+            done[what] += count
+            of[what] = total
+    for what, total in of.items():
+        terminalreporter.write_line(f"killed at {done[what]} of {total} {what}")

@@ -15,6 +15,7 @@ from redis import Redis
 
 from tests.e2e import fingerprint, history
 from worker import lock
+from worker.adapters.git_locks import MARK as MOVING
 from worker.adapters.mongo_server import OURS
 from worker.adapters.process import MARK
 from worker.backups.source import STAGING
@@ -66,7 +67,8 @@ def left_behind(world, home):
     found += list(world.state.rglob("*.partial"))
     found += [*(world.checkout / "backups").glob(".*"), *world.uploads.glob(STAGING)]
     found += [*(world.checkout / ".git").rglob("*.lock")]
-    found += [*(world.checkout / ".git").glob("sheetanchor-*")]
+    found += [*(world.checkout / ".git").glob("sheetanchor-index-*")]
+    found += [*(world.checkout / ".git").glob(MOVING)]
     yield from (f"{path} is left" for path in found)
     staged = [name for name in world.db.list_collection_names() if name.startswith(OURS)]
     yield from (f"the collection {name} is left" for name in staged)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.e2e import checker
 from tests.e2e.kinds import differences
 from tests.e2e.points import Points, is_gone, kill, waited
-from tests.e2e.world import HERE, World, release, until
+from tests.e2e.world import HERE, TOP, World, release, until
 from worker import lock
 from worker.clock import SystemClock, parse
 
@@ -132,6 +132,13 @@ class Arena:
         assert self.hand.poll() is None, "it ended before it began"
         return None
 
+    def run(self, command):
+        """Start a program beside the others."""
+        with (self.world.home / f"run-{len(self.world.processes)}.log").open("w") as log:
+            child = subprocess.Popen(command, cwd=TOP, stdout=log, stderr=log)
+        self.world.processes.append(child)
+        return child
+
     def stand(self, *points):
         """Wait until somebody stands at the last point, killing who stands at those before."""
         for point in points[:-1]:
@@ -165,10 +172,15 @@ class Arena:
 
     # --- what follows
 
-    def cell(self, kind, point, victim):
-        """Kill one at a point, and judge what became of it all."""
+    def ready(self):
+        """Have a worker, and nobody who stands anywhere."""
+        self.points.forget()
         if self.worker.poll() is not None:
             self.start_worker()
+
+    def cell(self, kind, point, victim):
+        """Kill one at a point, and judge what became of it all."""
+        self.ready()
         kind.prepare(self)
         before = self.world.fingerprint()
         for one in (*kind.first, point):
@@ -216,7 +228,6 @@ class Arena:
             if put_off := decisions.read()["put_off"]:
                 head = put_off["revision"] or self.world.git("rev-parse", "HEAD")
                 decisions.decide(head, "failed", None, put_off["at"], "a test goes on")
-        self.points.forget()
 
     def close(self):
         self.world.close()

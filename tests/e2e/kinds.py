@@ -31,6 +31,10 @@ class Kind:
         after = steps.index(step) > fence or (step == steps[fence] and moment != "before_intent")
         return Status.ROLLED_BACK if after else Status.FAILED
 
+    def victims(self, all_of_them):
+        """Return who can be killed of these."""
+        return all_of_them
+
     def prepare(self, arena):
         """Change the data, where that matters."""
 
@@ -96,6 +100,9 @@ class Died(Kind):
     def points(self):
         return [*points.back(self.asked[0], *self._begun), *points.END]
 
+    def victims(self, all_of_them):
+        return [one for one in all_of_them if one != "hand"]  # a worker's process goes back
+
     def end(self, point):
         return Status.ROLLED_BACK
 
@@ -105,6 +112,9 @@ class Restore(Kind):
 
     name = "restore"
     asked = ("restore", {})
+
+    def victims(self, all_of_them):
+        return ["hand"]
 
     def prepare(self, arena):
         arena.back_up_once()
