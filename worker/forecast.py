@@ -63,6 +63,7 @@ def _known(attempt: Attempt) -> Forecast:
     steps = ("preflight", "pull")
     found["warnings"] = [one for step in steps for one in attempt.fact(step, "new_warnings", [])]
     found |= {"files_changed": len(changed), "files": changed[:NAMED]}
+    found["space"] = [one["text"] for one in attempt.fact("preflight", "space", [])]
     return {**found, **_commits(attempt), **_ways_back(attempt), **_past(attempt)}
 
 

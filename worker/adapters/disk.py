@@ -31,9 +31,16 @@ def files_below(folder: str) -> Iterator[str]:
 
 def free_bytes(folder: Path) -> int:
     """Return what is free where a folder is, or will be made."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(_nearest(folder)).free
+
+
+def device(folder: Path) -> int:
+    """Return which file system a folder is on, or will be made on."""
+    return _nearest(folder).stat().st_dev
+
+
+def _nearest(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def chown(path: Path, uid: int, gid: int) -> None:

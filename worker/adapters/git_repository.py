@@ -168,6 +168,12 @@ class Repository(GitCommand):
         argv = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", revision, "--", *paths]
         return self.run(argv).split("\0")[:-1]
 
+    def sizes(self, revision: str) -> dict[str, int]:
+        """Return path -> bytes of the revision's files."""
+        lines = self.run(["ls-tree", "-r", "-l", "-z", "--full-tree", revision]).split("\0")[:-1]
+        entries = (line.split("\t", 1) for line in lines if not line.startswith(SUBMODULE))
+        return {path: int(about.split()[3]) for about, path in entries}
+
     def submodules(self, revision: str) -> list[str]:
         """Return where the revision holds another repository's commit instead of files."""
         argv = ["ls-tree", "-r", "-z", "--full-tree", revision]

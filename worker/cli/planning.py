@@ -64,7 +64,7 @@ def _attempt(runner: Runner, revision: str | None, options: dict[str, Any]) -> A
     )
 
 
-LISTS = ("services", "files", "commits", "warnings", "would_be_kept_aside")
+LISTS = ("services", "files", "commits", "warnings", "would_be_kept_aside", "space")
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -75,6 +75,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     aside = found.get("would_be_kept_aside", {})
     kept = {"kept aside": ", ".join([*aside.get("commits", []), *aside.get("files", [])])}
     named = {key.replace("_", " "): value for key, value in (shown | services | kept).items()}
-    lists = [("commit", found.get("commits", [])), ("file", found.get("files", []))]
+    lists = [(key, found.get(f"{key}s", [])) for key in ("commit", "file")]
+    lists.append(("space", found.get("space", [])))
     listed = [f"{what}: {one}" for what, ones in lists for one in ones]
     return output.fields(named) + listed + [f"warning: {one}" for one in found.get("warnings", [])]

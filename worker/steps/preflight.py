@@ -7,7 +7,7 @@ way back has of the present, so it is noted before the first thing moves.
 import re
 
 from worker import decisions as rules
-from worker.adapters import compose, disk
+from worker.adapters import compose
 from worker.adapters.containers import Container
 from worker.adapters.git import Head
 from worker.backups import adopt, cleaners, seen
@@ -15,7 +15,7 @@ from worker.backups.scratch import Scratch
 from worker.backups.verify import verify
 from worker.clock import rfc3339
 from worker.deployment import Status
-from worker.errors import CommandError, FullError, GuardError, SkippedError, UsageError
+from worker.errors import CommandError, GuardError, SkippedError, UsageError
 from worker.release import Release
 from worker.steps import (
     addresses,
@@ -30,11 +30,11 @@ from worker.steps import (
     present,
     quiet,
     restored,
+    space,
 )
 from worker.steps.attempt import Attempt, Facts
 
 LOOK_AGAIN = 2.0  # seconds after which a crash loop shows
-ROOM = 200 * 1024 * 1024  # bytes that must stay free beside the backups
 
 
 def run(attempt: Attempt) -> Facts:
@@ -54,7 +54,7 @@ def run(attempt: Attempt) -> Facts:
     _nobody_else(attempt, project, containers)
     _writes_where_backups_look(attempt, project, containers)
     _databases_can_be_restored(attempt, containers)
-    _room(attempt)
+    room = space.judge(attempt, containers, revision)
     head = attempt.checkout.head()
     old = present.release(attempt, project, containers, head)
     _refuse_what_runs(attempt, old, containers, head)
@@ -74,6 +74,7 @@ def run(attempt: Attempt) -> Facts:
         "old_release": old.id if old else None,
         "unstable": _unstable(attempt, containers),
         "restore_from": restore_from,
+        "space": room,
         "new_warnings": _about_backups(attempt) + addresses.doubts(attempt, containers),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
@@ -216,16 +217,3 @@ def _about_backups(attempt: Attempt) -> list[str]:
     lost = [f"Backups {told} them: {', '.join(gone)}."] if gone else []
     drill = Scratch(data.source(attempt)).forbidden() if app.backup.drill else []
     return [*cleaners.found(app), *lost, *drill]
-
-
-def _room(attempt: Attempt) -> None:
-    """Put the deployment off while its backups might not fit."""
-    folder = attempt.app.backup_dir
-    size = attempt.mongo.size() if attempt.mongo else 0
-    needed = size + sum(map(disk.tree_bytes, attempt.app.upload_paths)) + ROOM
-    free = disk.free_bytes(folder)
-    if free < needed:
-        raise FullError(
-            f"{folder} has {free // 2**20} MiB free; the backups may need {needed // 2**20}.",
-            remedy="Free some space, or move backup.dir to another disk.",
-        )
