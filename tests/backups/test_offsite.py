@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import tarfile
 
 import pytest
@@ -218,6 +219,45 @@ def test_damage_on_the_way_or_there_is_found_and_never_comes_home(full, there, t
     assert list((tmp_path / "home").iterdir()) == []
     (final / "offsite.json").unlink()
     assert there.cards() == []
+
+
+@pytest.fixture
+def without_hashes(tmp_path, monkeypatch):
+    """A remote that knows no hash of what it holds, as rclone's crypt; here it encrypts nothing."""
+    monkeypatch.setattr(parts_of, "SIZE", 250_000)
+    settings = {
+        "TYPE": "crypt",
+        "REMOTE": str(tmp_path / "there"),
+        "PASSWORD": subprocess.check_output(["rclone", "obscure", "x"], text=True).strip(),
+        "NO_DATA_ENCRYPTION": "true",
+        "FILENAME_ENCRYPTION": "off",
+        "DIRECTORY_NAME_ENCRYPTION": "false",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"RCLONE_CONFIG_BLIND_{name}", value)
+    monkeypatch.setenv("RCLONE_CONFIG", str(tmp_path / "rclone.conf"))
+    return parse("rclone:blind:")
+
+
+def test_place_that_knows_no_hashes_is_read_back_and_damage_there_is_found(
+    full, without_hashes, tmp_path
+):
+    there = offsite.place(without_hashes, tmp_path / "scratch", "offsite-thynk")
+    backup, partial = full.backup(), tmp_path / "there/.partial-thynk"
+    offsite.push(there, without_hashes, backup, quiet)
+    assert there._remote.hashes(backup.id)
+    assert not any(there._remote.hashes(backup.id).values())
+    (tmp_path / "there" / backup.id).rename(partial)
+    (partial / "offsite.json.bin").unlink()
+    [victim] = partial.glob("part-00001*")
+    victim.write_bytes(b"x" + victim.read_bytes()[1:])  # the same size: only a reader sees it
+
+    with pytest.raises(BackupError, match="had another hash"):
+        offsite.push(there, without_hashes, backup, quiet)
+    assert there.cards() == []
+    assert offsite.push(there, without_hashes, backup, quiet), "it is sent again"
+    [card] = there.cards()
+    assert kept(offsite.pull(there, card, tmp_path / "home", quiet)) == kept(backup.path)
 
 
 @pytest.mark.parametrize("target", ["rsync"], indirect=True)
