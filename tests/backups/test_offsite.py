@@ -260,7 +260,7 @@ def test_place_that_knows_no_hashes_is_read_back_and_damage_there_is_found(
     assert kept(offsite.pull(there, card, tmp_path / "home", quiet)) == kept(backup.path)
 
 
-@pytest.mark.parametrize("target", ["rsync"], indirect=True)
+@pytest.mark.parametrize("target", ["rsync", "ssh"], indirect=True)
 def test_what_did_not_change_is_linked_there_and_an_earlier_copy_stays_as_it_was(
     full, there, target, tmp_path
 ):
