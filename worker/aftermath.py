@@ -57,11 +57,17 @@ def prune(app: App, state: State, clock: Clock) -> list[str]:
 def expired(app: App, state: State, clock: Clock) -> list[Backup]:
     """Return the backups that nobody needs any more, oldest first. Only looks."""
     there = catalogue.backups(app.backup_dir, app.name)
-    needed = _needed(state)
-    held = {one.id for one in there if one.deployment in needed}
+    held = needed_backups(app, state)
     keep, days = app.backup.keep, app.backup.keep_safety
     idle = {one.id for one in there if one.kind == "pre-deploy" and _was_idle(one, state, clock)}
     return retention.expired(there, keep, days, clock.now(), held, idle=idle)
+
+
+def needed_backups(app: App, state: State) -> set[str]:
+    """Return the ids of the backups that the running and the previous release need."""
+    needed = _needed(state)
+    there = catalogue.backups(app.backup_dir, app.name)
+    return {one.id for one in there if one.deployment in needed}
 
 
 def _was_idle(backup: Backup, state: State, clock: Clock) -> bool:

@@ -73,6 +73,7 @@ class Backup(Section):
     consistency: Literal["quiesce", "live"] = "quiesce"
     max_pause: Seconds = 60
     offsite: Targets = ()
+    keep_offsite: Annotated[int, Field(ge=1)] | None = None  # left out: all of them
     ping_url: Annotated[str | None, AfterValidator(heartbeat.check)] = None
 
 

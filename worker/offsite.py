@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from worker import configfile, targets
+from worker import configfile, targets, thinning
 from worker.adapters import process
 from worker.backups import catalogue, offsite
 from worker.backups.catalogue import Backup
@@ -23,6 +23,7 @@ from worker.jobs import Runner
 from worker.outgoing import Outgoing
 from worker.proving import Proving
 from worker.targets import Target
+from worker.thinning import Thinned
 
 FRESH = timedelta(hours=1)  # since a backup was read back
 
@@ -77,8 +78,23 @@ class Offsite:
         self._outgoing.sent(target.text, found.id)
         extra = {"app": self.runner.app.name, "target": target.text, "backup": found.id}
         log.info("backup.sent" if copied else "backup.there", extra=extra)
+        self._thin(target)
         self.runner.show()
         return found.id, copied
+
+    def thinned(self, *, dry_run: bool) -> list[Thinned]:
+        """Remove, at each target, the copies that are kept no longer, or say which.
+
+        An error for a target that is away.
+        """
+        found = []
+        for text in self.runner.app.backup.offsite:
+            try:
+                place = self._place(targets.parse(text))
+                found.append(thinning.thin(self.runner, place, text, dry_run=dry_run))
+            except SheetanchorError as error:
+                found.append(Thinned(text, error=error))
+        return found
 
     def listed(self, named: str | None) -> list[Listed]:
         """Return what each target holds of the app, newest first; an error for one away."""
@@ -127,6 +143,18 @@ class Offsite:
                     f"The backup {backup} is damaged and was not copied: {read.damage}.",
                     remedy=f"Make another one: sheetanchor backup {self.runner.app.name}",
                 )
+
+    def _thin(self, target: Target) -> None:
+        """Let old copies go; a failure of that is shown, and the new copy is good all the same."""
+        if self.runner.app.backup.keep_offsite is None:
+            return
+        try:
+            thinning.thin(self.runner, self._place(target), target.text)
+        except SheetanchorError as error:
+            redact = configfile.redactor(self.runner.app)
+            why = f"Old copies could not be removed: {redact(error.message)}"
+            self._outgoing.complained(target.text, why, redact(error.remedy))
+            log.warning("offsite.not_thinned", extra={"target": target.text, "why": why})
 
     def _failed(self, target: Target, backup: str | None, error: SheetanchorError) -> None:
         redact = configfile.redactor(self.runner.app)

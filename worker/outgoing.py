@@ -76,6 +76,13 @@ class Outgoing:
             again = {"tries": 0, "retry_at": None, "backup": backup}
         self.put_back(name, {**before, "failed": failure, **again})
 
+    def complained(self, name: str, why: str, remedy: str) -> None:
+        """Note what failed there beside the copy, which is there; the next one ends it."""
+        before = _entry(self._read(), name)
+        now = rfc3339(self.clock.now())
+        failure = {"at": now, "backup": before["backup"], "why": why, "remedy": remedy}
+        self.put_back(name, {**before, "failed": failure})
+
     def view(self) -> list[dict[str, Any]]:
         """Return what people see: the last good end, and the failure since, of each target."""
         entries = self._read()

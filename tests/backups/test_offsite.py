@@ -295,6 +295,39 @@ def test_rename_that_ended_half_way_is_no_copy_and_is_finished(full, there, targ
     assert not list(partial.glob("*"))
 
 
+@pytest.mark.parametrize("target", KINDS, indirect=True)
+def test_removed_copies_are_gone_and_nothing_else_is_whoever_was_killed(
+    full, there, target, tmp_path
+):
+    first = full.backup()
+    second = full.backup(previous=first)
+    third = full.backup(previous=second)
+    for one in (first, second, third):
+        offsite.push(there, target, one, quiet)
+    top = tmp_path / "there"
+    (top / "20260101_000000").mkdir()
+    (top / "20260101_000000/theirs").write_text("precious")
+    newest = kept(top / third.id)
+    if target.kind == "rclone":  # killed in the middle of a removal
+        sorted((top / first.id).glob("part-*"))[-1].unlink()
+        (top / second.id / "theirs").write_text("precious")
+    else:
+        (top / first.id).rename(top / ".deleting-thynk")
+        (top / ".deleting-thynk/manifest.json").unlink()
+
+    assert [card.id for card in there.cards()] == [third.id, second.id]
+    for copy in sorted(there.copies("thynk"), key=lambda one: one.id)[:-1]:
+        there.remove(copy)
+
+    assert [(copy.id, copy.whole) for copy in there.copies("thynk")] == [(third.id, True)]
+    assert there.copies("another") == []
+    theirs = {"20260101_000000", third.id} | ({second.id} if target.kind == "rclone" else set())
+    assert set(os.listdir(top)) == theirs
+    assert kept(top / third.id) == newest
+    assert all((top / name / "theirs").exists() for name in theirs - {third.id})
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 @pytest.mark.parametrize("target", ["rsync"], indirect=True)
 def test_another_app_s_copy_is_neither_taken_for_ours_nor_overwritten(
     full, there, target, tmp_path

@@ -7,6 +7,7 @@ import pytest
 from worker.backups import catalogue
 from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup, backups
+from worker.backups.offsite.card import Card, Copy
 from worker.backups.retention import expired, prune
 from worker.clock import rfc3339
 
@@ -80,6 +81,24 @@ def test_backup_of_a_deployment_that_changed_nothing_goes_once_there_is_a_newer_
     newer = [of("scheduled", 0), found[1]]
     assert expired(newer, 1, 30, NOW, {found[1].id}, idle={found[1].id}) == []
     assert expired(newer, 1, 30, NOW, set(), idle={found[1].id}) == [found[1]]
+
+
+def test_half_a_copy_at_another_place_counts_for_none_and_the_last_whole_one_stays():
+    def copy(days, *, whole=True):
+        made = NOW - timedelta(days=days)
+        card = Card(
+            app="thynk",
+            id=f"{made:%Y%m%d_%H%M%S}",
+            kind="fence",
+            created_at=rfc3339(made),
+            bytes=0,
+        )
+        return Copy(card, whole)
+
+    there = [copy(0, whole=False), copy(1), copy(2, whole=False), copy(3), copy(4)]
+    assert expired(there, 1, 30, NOW, set()) == [there[4], there[3], there[2]]
+    assert expired(there, 1, 30, NOW, {there[3].id}) == [there[4], there[2]]
+    assert expired(there[2:4], 1, 30, NOW, set()) == []
 
 
 def test_what_a_plain_restore_takes_stays_beside_a_newer_safety_backup():

@@ -10,6 +10,10 @@ from datetime import timedelta
 import pytest
 
 from worker import configfile
+from worker.backups.make import make
+from worker.backups.source import Source
+from worker.clock import SystemClock
+from worker.errors import UnavailableError
 from worker.jobs import Runner
 from worker.outgoing import Outgoing
 from worker.slow import Slow
@@ -39,6 +43,14 @@ def sent(cli):
     config = configfile.load(cli.config)
     runner = Runner(config, config.apps[cli.app], None, None)
     return Outgoing.of(runner.app, runner.state, runner.clock).view()
+
+
+def another(cli, previous):
+    """Make one more backup, of the same app."""
+    app = configfile.load(cli.config).apps[cli.app]
+    source = Source(app=app, mongo=None, clock=SystemClock(), config_files=(app.env_path,))
+    asked = {"deployment": None, "revision": None, "images": {}, "why": "a test"}
+    return make(source, kind="manual", previous=previous, report=len, **asked)
 
 
 def test_push_list_and_pull_by_hand(cli, backup, places):
@@ -120,6 +132,51 @@ def test_worker_sends_the_newest_and_a_stop_is_no_failure(cli, backup, places, m
 
     assert os.listdir(cli.home / "disk") == os.listdir(cli.home / "cloud") == [backup.id]
     assert [one["backup"] for one in sent(cli)] == [backup.id] * 2
+
+
+def test_old_copies_go_only_where_a_number_is_set_and_by_this_app_s_cards_only(cli, backup, places):
+    configure(cli, offsite=places)
+    work_off(cli)
+    second = another(cli, backup)
+    work_off(cli)
+    for name in ("cloud", "disk"):
+        assert sorted(os.listdir(cli.home / name)) == [backup.id, second.id], "all stay"
+        (cli.home / name / "precious").mkdir()
+    configure(cli, offsite=[*places, f"rsync:{cli.home}/usb"], keep_offsite=1)
+
+    dry = cli("--json", "prune", "shop", "--dry-run", code=1).json
+    assert [(one.get("would_remove"), one["kept"]) for one in dry["offsite"]] == [
+        ([backup.id], [second.id]),
+        ([backup.id], [second.id]),
+        ([], []),
+    ]
+    assert "there is no folder" in dry["offsite"][2]["error"]["message"]
+    assert (cli.home / "cloud" / backup.id).exists()
+    assert (cli.home / "disk" / backup.id).exists()
+
+    configure(cli, offsite=places, keep_offsite=1)
+    shown = cli("prune", "shop").out
+    assert all(f"{place}  {backup.id}  removed" in shown for place in places)
+    third = another(cli, second)
+    work_off(cli)
+
+    for name in ("cloud", "disk"):
+        assert sorted(os.listdir(cli.home / name)) == [third.id, "precious"]
+    assert backup.path.exists(), "the backups here are another matter"
+    assert [one["failed"] for one in sent(cli)] == [None, None]
+
+
+def test_copy_is_good_though_old_ones_could_not_be_removed(cli, backup, places, monkeypatch):
+    def away(*_, **__):
+        raise UnavailableError("It is read-only.", remedy="Let it be written to.")
+
+    configure(cli, offsite=places[1:], keep_offsite=1)
+    monkeypatch.setattr("worker.thinning.thin", away)
+    work_off(cli)
+    [shown] = sent(cli)
+    assert (shown["backup"], shown["retry_at"]) == (backup.id, None)
+    assert shown["failed"]["why"] == "Old copies could not be removed: It is read-only."
+    assert "Old copies could not be removed" in cli("status", "shop").out
 
 
 class Watcher(http.server.BaseHTTPRequestHandler):

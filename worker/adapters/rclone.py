@@ -6,7 +6,7 @@ nothing here relies on more than: a file that was put is there, with this size.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,19 @@ class Rclone:
     def remove(self, name: str) -> None:
         """Remove one file."""
         self._run(["deletefile", "--", self._target.at(name)], timeout=ASK)
+
+    def remove_all(self, folder: str, names: Sequence[str], scratch: Path) -> None:
+        """Remove these files of a folder, as far as they are there, and no others."""
+        wanted = scratch / "names"
+        wanted.write_text("".join(f"{name}\n" for name in names))
+        listed = ["--files-from-raw", str(wanted)]
+        argv = ["delete", *listed, "--", self._target.at(folder)]
+        self._run(argv, timeout=ASK, empty=NO_SUCH_FOLDER)
+        wanted.unlink()
+
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder, where the remote has such a thing."""
+        self._run(["rmdir", "--", self._target.at(name)], timeout=ASK, empty=NO_SUCH_FOLDER)
 
     def move(self, folder: str, name: str) -> None:
         """Give a folder another name; what is there under that name already, stays."""

@@ -7,6 +7,7 @@ a backup holds passwords. rsync itself gives up a line on which nothing moves.
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from worker.adapters import carrier, files
 from worker.adapters.files_tree import Tree
@@ -76,6 +77,19 @@ class Rsync:
         argv = [*_TREE, *_PRIVATE, *_excluded(without)]
         self._run([*argv, "--", self._target.at(f"{name}/"), f"{into}/"])
 
+    def remove_folder(self, name: str, scratch: Path) -> None:
+        """Remove a folder with all that is in it: rsync makes it what an empty one is."""
+        target = self._target
+        with TemporaryDirectory(dir=scratch) as nothing:
+            argv = ["--recursive", "--delete", "--", f"{nothing}/", target.at(f"{name}/")]
+            self._run(argv)
+        if target.host is None:
+            Path(target.at(name)).rmdir()
+            files.sync(Path(target.path))
+            return
+        argv = [*_SSH.split(), "--", target.host, "rmdir", "--", self._place(name)]
+        carrier.run(argv, to=target.text, timeout=SILENCE, mark=self._mark)
+
     def rename(self, old: str, new: str) -> None:
         """Give a folder its final name, once it is on disk there (as far as can be told)."""
         target = self._target
@@ -85,9 +99,13 @@ class Rsync:
             (top / old).rename(top / new)
             files.sync(top)
             return
-        places = [target.path.rstrip("/") + f"/{name}" for name in (old, new)]
+        places = [self._place(name) for name in (old, new)]
         argv = [*_SSH.split(), "--", target.host, "mv", "--", *places]
         carrier.run(argv, to=target.text, timeout=SILENCE, mark=self._mark)
+
+    def _place(self, name: str) -> str:
+        """Return the path of what has this name there."""
+        return f"{self._target.path.rstrip('/')}/{name}"
 
     def _run(self, argv: Sequence[str]) -> str:
         self._refuse_unmounted()

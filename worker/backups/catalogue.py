@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from worker.backups import manifest as manifests
 from worker.backups.manifest import Manifest
@@ -98,20 +98,43 @@ def _verified_at(manifest: Manifest, last: Verification | None) -> str | None:
     return None if last.damage else last.at
 
 
+class Dated(Protocol):
+    """A backup, or a copy of one at another place."""
+
+    @property
+    def id(self) -> str:
+        """Its id, which begins with the time it was made."""
+
+    @property
+    def kind(self) -> str:
+        """What it was made for."""
+
+    @property
+    def created_at(self) -> str:
+        """When it was made."""
+
+    @property
+    def verified_at(self) -> str | None:
+        """When it was found whole last, or None."""
+
+
+D = TypeVar("D", bound=Dated)
+
+
 def backups(folder: Path, app: str) -> list[Backup]:
     """Return the app's backups, newest first. A damaged manifest is logged and left out."""
     found = [_backup(path) for path in _folders(folder) if BACKUP_ID.fullmatch(path.name)]
     return by_age([each for each in found if each and each.app == app])
 
 
-def by_age(found: Iterable[Backup], now: datetime | None = None) -> list[Backup]:
+def by_age(found: Iterable[D], now: datetime | None = None) -> list[D]:
     """Return the backups newest first; what is dated later than now comes last.
 
     A clock that was wrong made those: nobody knows how old they are, so they count as
     newest only where there is nothing else.
     """
     moment = now or SystemClock().now()
-    known = sorted(found, key=_age, reverse=True)
+    known = sorted(found, key=lambda each: _order(each.id), reverse=True)
     return sorted(known, key=lambda each: parse(each.created_at) > moment)
 
 
@@ -145,7 +168,7 @@ def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
     return wanted
 
 
-def newest_verified(found: Iterable[Backup], now: datetime | None = None) -> Backup | None:
+def newest_verified(found: Iterable[D], now: datetime | None = None) -> D | None:
     """Return the newest of the verified ones, or None."""
     return next((each for each in by_age(found, now) if each.verified_at), None)
 
@@ -188,10 +211,6 @@ def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
-
-
-def _age(backup: Backup) -> tuple[str, str, int]:
-    return _order(backup.id)
 
 
 def _order(backup_id: str) -> tuple[str, str, int]:

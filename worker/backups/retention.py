@@ -13,22 +13,22 @@ from pathlib import Path
 
 from worker.adapters import files
 from worker.backups import catalogue
-from worker.backups.catalogue import DELETING, Backup, by_age, newest_verified
+from worker.backups.catalogue import DELETING, Backup, D, by_age, newest_verified
 from worker.backups.reading import removing
 from worker.clock import parse
 from worker.errors import BusyError
 
 
 def expired(
-    backups: Sequence[Backup],
+    backups: Sequence[D],
     keep: int,
     keep_safety_days: int,
     now: datetime,
     needed: Collection[str],
     *,
     idle: Collection[str] = (),
-) -> list[Backup]:
-    """Return what may be removed, oldest first.
+) -> list[D]:
+    """Return what may be removed, oldest first: of backups, or of their copies at one place.
 
     Of each kind the newest `keep` verified ones stay, and what is newer than those. So do
     the newest verified backup of all and the one that a plain restore takes, the ids in

@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("data", "Back an app's data up, now."),
     "backups": ("data", "List an app's backups."),
     "verify": ("proving", "Read an app's backups back, every byte."),
-    "prune": ("data", "Remove the backups that retention keeps no longer."),
+    "prune": ("pruning", "Remove the backups that retention keeps no longer."),
     "drill": ("proving", "Try a restore, beside everything that is live."),
     "offsite": ("offsite", "Copy an app's backups to other places, and back."),
     "recover": ("recover", "Bring an app back on an empty server, from a copy elsewhere."),

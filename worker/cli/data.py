@@ -1,18 +1,14 @@
-"""backup, backups, prune: the app's data, kept."""
+"""backup, backups: the app's data, kept."""
 
 from typing import Any
 
 import click
 
-from worker import aftermath
-from worker.backups import catalogue, old
+from worker.backups import old
 from worker.cli import output, running, screen
 from worker.cli.commands import Command
 from worker.cli.interrupt import Interrupt
-from worker.cli.screen import Lines
 from worker.cli.session import Session, pass_session
-from worker.clock import SystemClock
-from worker.state import State
 
 
 @click.command(cls=Command)
@@ -42,32 +38,6 @@ def backups(session: Session, app: str) -> None:
     found = session.app(app)
     there = [one.summary() for one in old.everything(found.backup_dir, found.name)]
     session.answer({"backups": there}, _lines(there))
-
-
-@click.command(cls=Command)
-@click.argument("app")
-@click.option("--dry-run", is_flag=True, help="Only show which; remove nothing.")
-@pass_session
-def prune(session: Session, app: str, *, dry_run: bool) -> None:
-    """Remove the backups of APP that are kept no longer, as each deployment does.
-
-    Of each kind the newest `keep` verified ones stay, safety backups for `keep_safety`
-    days, and always the newest verified one and those that the running and the previous
-    release need. What is being read stays, too. Folders of other makers are not touched.
-    """
-    found = session.app(app)
-    state, clock = State.of(session.config, found), SystemClock()
-    if dry_run:
-        ids = [one.id for one in aftermath.expired(found, state, clock)]
-    else:
-        with running.held(session, app, Lines()) as runner:
-            ids = aftermath.prune(found, state, clock)
-            runner.show()
-    kept = [one.id for one in catalogue.backups(found.backup_dir, app) if one.id not in ids]
-    value = {"would_remove" if dry_run else "removed": ids, "kept": kept}
-    verb = "would be removed" if dry_run else "removed"
-    lines = [f"{one}  {verb}" for one in ids] or ["Nothing is to be removed."]
-    session.answer(value, [*lines, f"{len(kept)} kept"])
 
 
 def _lines(there: list[dict[str, Any]]) -> list[str]:

@@ -35,7 +35,7 @@ def push(session: Session, app: str, backup: str | None, to: str | None) -> int:
     """Copy APP's newest verified backup, or the one named, to each target that lacks it.
 
     A copy is listed once all of it is there and was compared. What was interrupted goes on
-    where it was. Nothing whole is ever deleted there. Exits 1 when one target failed.
+    where it was. Of old copies `keep_offsite` stay; left out, all. Exits 1 when one target failed.
     """
     with _alone(session, app) as there:
         found = [_pushed(there, target, backup) for target in there.targets(to)]

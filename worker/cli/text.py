@@ -122,7 +122,8 @@ def _offsite(of_app: View) -> list[str]:
 def _sent(one: View) -> str:
     last = f"{one['backup']} at {one['at']}" if one["at"] else "nothing yet"
     failure = one["failed"]
-    return f"{last}; FAILED {_failed(failure)} Next try: {one['retry_at']}" if failure else last
+    again = f" Next try: {one['retry_at']}" if one["retry_at"] else ""
+    return f"{last}; FAILED {_failed(failure)}{again}" if failure else last
 
 
 def _drill(one: View) -> str | None:

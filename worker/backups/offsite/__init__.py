@@ -2,7 +2,8 @@
 
 The danger is a copy that is listed and is none. So it grows under a partial name, is
 proven by sizes and hashes, and only then gets its name; a card in it says whose it is.
-A push that was interrupted goes on where it was. Nothing whole is ever deleted there.
+A push that was interrupted goes on where it was. What is whole there goes only if `keep_offsite`
+is set (`thinning`), by its own card: nothing else is ever deleted.
 
 What comes home is exact whatever the place can keep (owners, modes, links, odd names):
 the manifest knows them, so they are set from it, and every byte is read back before the
@@ -20,7 +21,7 @@ from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup
 from worker.backups.keep import as_stored
 from worker.backups.manifest import Manifest
-from worker.backups.offsite.card import CARD, Card
+from worker.backups.offsite.card import CARD, Card, Copy
 from worker.backups.offsite.cloud import Cloud
 from worker.backups.offsite.folders import Folders
 from worker.backups.reading import reading
@@ -28,7 +29,7 @@ from worker.backups.verify import verify
 from worker.errors import BackupError, UsageError
 from worker.targets import Target
 
-__all__ = ["CARD", "PULLING", "Card", "Place", "place", "pull", "push"]
+__all__ = ["CARD", "PULLING", "Card", "Copy", "Place", "place", "pull", "push"]
 
 PULLING = ".pulling-"  # not `.partial-`: what holds the app's lock removes those
 Say = Callable[[str], None]
@@ -39,6 +40,12 @@ class Place(Protocol):
 
     def cards(self) -> list[Card]:
         """Return what is there whole, of any app, newest first."""
+
+    def copies(self, app: str) -> list[Copy]:
+        """Return an app's, also what is half removed or half renamed."""
+
+    def remove(self, copy: Copy) -> None:
+        """Remove a copy, and nothing but what its card names; killed, it is done again."""
 
     def put(self, backup: Backup, manifest: Manifest, say: Say) -> None:
         """Copy a backup there; whole, proven and named when this returns."""

@@ -53,6 +53,34 @@ class Card:
         return f"{json.dumps(asdict(self))}\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a card lies with; `whole`: all of it is there, as it was proven when it was put."""
+
+    card: Card
+    whole: bool = True
+
+    @property
+    def id(self) -> str:
+        """The backup's id."""
+        return self.card.id
+
+    @property
+    def kind(self) -> str:
+        """The backup's kind."""
+        return self.card.kind
+
+    @property
+    def created_at(self) -> str:
+        """When the backup was made."""
+        return self.card.created_at
+
+    @property
+    def verified_at(self) -> str | None:
+        """As retention asks: half a copy counts for none."""
+        return self.card.created_at if self.whole else None
+
+
 def read(line: str) -> Card | None:
     """Return the card of a line; None for what is none, or of a later format."""
     try:

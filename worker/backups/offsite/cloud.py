@@ -12,7 +12,7 @@ from worker.adapters.rclone import Rclone
 from worker.backups.catalogue import PARTIAL, Backup
 from worker.backups.manifest import Manifest
 from worker.backups.offsite import card as cards
-from worker.backups.offsite.card import CARD, Card, Part
+from worker.backups.offsite.card import CARD, Card, Copy, Part
 from worker.backups.offsite.parts import Hashes, Joined, Say, pack, unpack
 from worker.backups.text import size_text
 from worker.errors import BackupError
@@ -29,10 +29,25 @@ class Cloud:
 
     def cards(self) -> list[Card]:
         """Return what is there whole, newest first."""
+        return cards.newest_first([one.card for one in self._there() if one.whole])
+
+    def copies(self, app: str) -> list[Copy]:
+        """Return an app's. A half removed one still has its card: that goes last."""
+        return [one for one in self._there() if one.card.app == app]
+
+    def remove(self, copy: Copy) -> None:
+        """Remove the parts, then the card; what somebody else put beside them stays."""
+        card, folder = copy.card, copy.card.id
+        self._remote.remove_all(folder, [part.name for part in card.parts], self._scratch)
+        self._remote.remove(f"{folder}/{CARD}")
+        if not self._remote.sizes(folder):
+            self._remote.remove_folder(folder)
+
+    def _there(self) -> list[Copy]:
         lines = self._remote.text(f"/[^.]*/{CARD}").splitlines()
         found = [card for card in map(cards.read, lines) if card]
         sizes = self._remote.sizes() if found else {}
-        return cards.newest_first([card for card in found if _is_whole(card, sizes, card.id)])
+        return [Copy(card, _is_whole(card, sizes, card.id)) for card in found]
 
     def put(self, backup: Backup, manifest: Manifest, say: Say) -> None:
         """Send the parts that are missing, prove all of them, then give them their name."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from worker.adapters.rsync import Rsync
-from worker.backups.catalogue import PARTIAL, Backup
+from worker.backups.catalogue import DELETING, PARTIAL, Backup
 from worker.backups.manifest import Manifest
 from worker.backups.offsite import card as cards
-from worker.backups.offsite.card import CARD, Card
+from worker.backups.offsite.card import CARD, Card, Copy
 from worker.backups.offsite.parts import NOT_SENT, Say
 from worker.backups.text import size_text
 from worker.errors import BackupError
@@ -40,6 +40,18 @@ class Folders:
                 for path in Path(found).glob(f"*/{CARD}")
             }
         return cards.newest_first([card for name, card in read.items() if card and card.id == name])
+
+    def copies(self, app: str) -> list[Copy]:
+        """Return an app's; half removed ones have another name, and go with the next."""
+        return [Copy(card) for card in self.cards() if card.app == app]
+
+    def remove(self, copy: Copy) -> None:
+        """Give it a name that is none of a copy, then empty and remove that folder."""
+        doomed = f"{DELETING}{copy.card.app}"
+        if doomed in self._remote.names():  # what a killed run left
+            self._remote.remove_folder(doomed, self._scratch)
+        self._remote.rename(copy.id, doomed)
+        self._remote.remove_folder(doomed, self._scratch)
 
     def put(self, backup: Backup, manifest: Manifest, say: Say) -> None:
         """Copy what is missing, compare all of it, then give it its name."""
