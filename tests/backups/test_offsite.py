@@ -297,7 +297,7 @@ def test_rename_that_ended_half_way_is_no_copy_and_is_finished(full, there, targ
 
 @pytest.mark.parametrize("target", KINDS, indirect=True)
 def test_removed_copies_are_gone_and_nothing_else_is_whoever_was_killed(
-    full, there, target, tmp_path
+    full, there, target, tmp_path, monkeypatch
 ):
     first = full.backup()
     second = full.backup(previous=first)
@@ -308,14 +308,15 @@ def test_removed_copies_are_gone_and_nothing_else_is_whoever_was_killed(
     (top / "20260101_000000").mkdir()
     (top / "20260101_000000/theirs").write_text("precious")
     newest = kept(top / third.id)
-    if target.kind == "rclone":  # killed in the middle of a removal
-        sorted((top / first.id).glob("part-*"))[-1].unlink()
+    if target.kind == "rclone":
         (top / second.id / "theirs").write_text("precious")
-    else:
-        (top / first.id).rename(top / ".deleting-thynk")
-        (top / ".deleting-thynk/manifest.json").unlink()
+    with monkeypatch.context() as killed:  # in the middle of a removal
+        method = "remove" if target.kind == "rclone" else "remove_folder"
+        killed.setattr(type(there._remote), method, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            there.remove(next(one for one in there.copies("thynk") if one.id == second.id))
 
-    assert [card.id for card in there.cards()] == [third.id, second.id]
+    assert [card.id for card in there.cards()] == [third.id, first.id]
     for copy in sorted(there.copies("thynk"), key=lambda one: one.id)[:-1]:
         there.remove(copy)
 
