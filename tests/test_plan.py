@@ -90,3 +90,16 @@ def test_a_clock_that_was_set_makes_no_version_late_for_who_measured_it(now):
         return plan.served_long([SWITCHED], now, timeout=120, stable_for=35, measured=seconds)
 
     assert (late(60), late(456)) == (False, True)
+
+
+def step_of(pid, event, step="restore"):
+    who = {"pid": pid, "start_time": 1, "boot_id": "b"}
+    return {"phase": "way_back", "step": step, "event": event, "facts": {}, **who}
+
+
+def test_who_died_in_a_step_of_the_way_back_is_counted():
+    begun = [step_of(1, "intent"), step_of(2, "intent"), step_of(2, "intent")]
+    other = [step_of(3, "intent", "safety")]
+    lived = [step_of(4, "intent"), step_of(4, "failed"), step_of(5, "intent"), step_of(5, "done")]
+
+    assert plan.deaths(begun + other + lived, "restore") == 2

@@ -3,13 +3,17 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from worker import plan
 from worker.clock import parse, rfc3339
 from worker.decisions import DECISIVE, TRIES_AFTER_A_DEATH
 from worker.deployment import Status
+from worker.errors import StepError
 from worker.journal import Record
 from worker.release import Release
 from worker.steps import data
 from worker.steps.attempt import Attempt
+
+DEATHS = 5  # of processes, in one step of the way back
 
 
 def note_success(attempt: Attempt, release: Release | None) -> None:
@@ -97,6 +101,18 @@ def _is_about_the_head(attempt: Attempt) -> bool:
     if fetched is None:
         return asked.kind == "deploy" and not asked.wanted and bool(asked.options.get("pull", True))
     return asked.kind == "deploy" and bool(attempt.fact("preflight", "revision") == fetched)
+
+
+def refuse_deadly(records: Sequence[Record], step: str) -> None:
+    """Raise StepError for a step of the way back that kills each process that tries it.
+
+    Or it would be tried for ever, with the app down and nobody told.
+    """
+    if (died := plan.deaths(records, step)) >= DEATHS:
+        raise StepError(
+            f"{died} processes died in the step {step}.",
+            remedy="Find out what kills them: the memory, the machine, somebody's script.",
+        )
 
 
 def not_put_back(attempt: Attempt, steps: Collection[str], records: Sequence[Record]) -> str | None:

@@ -64,6 +64,15 @@ def _way_back_of_restore(begun: Collection[str]) -> tuple[str, ...]:
     return ("switch", "health") if "halt" in begun else ()
 
 
+def deaths(records: Collection[Mapping[str, Any]], step: str) -> int:
+    """Return how many processes died in a step of the way back: they began it, and no more."""
+    last: dict[tuple[Any, ...], str] = {}
+    for record in records:
+        if (record["phase"], record["step"]) == ("way_back", step):
+            last[record["pid"], record["start_time"], record["boot_id"]] = record["event"]
+    return list(last.values()).count("intent")
+
+
 def served_long(
     records: Collection[Mapping[str, Any]],
     now: str,
