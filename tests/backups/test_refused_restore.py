@@ -14,6 +14,7 @@ from worker.backups import catalogue
 from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup
 from worker.backups.elsewhere import refuse_name
+from worker.backups.source import STAGING
 from worker.backups.verify import verify
 from worker.errors import BackupError, FullError, RestoreError, UsageError
 from worker.steps.data import lost
@@ -27,8 +28,8 @@ def disk(tmp_path):
     """Make disks of their own, as root may mount them."""
     made = []
 
-    def mount(size):
-        folder = tmp_path / f"disk-{len(made)}"
+    def mount(size, place=None):
+        folder = place or tmp_path / f"disk-{len(made)}"
         folder.mkdir()
         argv = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", folder]
         subprocess.run(argv, check=True)
@@ -36,7 +37,7 @@ def disk(tmp_path):
         return folder
 
     yield mount
-    for folder in made:
+    for folder in reversed(made):
         subprocess.run(["umount", folder], check=True)
 
 
@@ -91,11 +92,38 @@ def test_too_little_room_for_uploads_is_seen_and_a_disk_that_fills_gives_it_back
     with pytest.raises(FullError, match=r"needs 9\.0 MiB .* and 8\.0 MiB are free"):
         thynk.restore(backup)
     # The room that was seen is gone meanwhile: the disk itself says so.
-    monkeypatch.setattr(Tree, "free_bytes", lambda _: 1 << 40)
+    monkeypatch.setattr(Tree, "free_bytes", lambda *_: 1 << 40)
     with pytest.raises(FullError, match=r"before it replaced anything: .*No space left"):
         thynk.restore(backup)
     assert os.statvfs(there).f_bavail == free
     assert [one[:4] for one in tree(there).values()] == [one[:4] for one in before.values()]
+
+
+def test_a_disk_that_is_mounted_inside_the_uploads_is_restored_in_its_place(thynk, disk):
+    """No rename leads from one file system to another: found in the middle of the swap once."""
+    thynk = _backed_up_to(thynk, thynk.checkout / "backups")
+    thynk.uploads.rename(thynk.checkout / "before")
+    top = disk(8)
+    thynk.uploads.symlink_to(top)
+    (top / "photo").write_text("photo")
+    earlier = thynk.backup()
+    inner = disk(8, top / "videos")
+    (inner / "film").write_bytes(os.urandom(2 * MIB))
+    (inner / "old").write_text("old")
+    before, backup = tree(top), thynk.backup()
+    (inner / "film").write_bytes(os.urandom(2 * MIB))
+    (inner / "old").unlink()
+    (inner / "new").write_text("new")
+    (inner / STAGING).mkdir()  # as a killed restore leaves them
+    (top / STAGING).mkdir()
+    thynk.restore(backup)
+    assert tree(top) == before
+    (inner / "film").unlink()
+    (inner / "filler").write_bytes(bytes(7 * MIB))
+    with pytest.raises(FullError, match=r"uploads/videos needs 2\.0 MiB"):
+        thynk.restore(backup)
+    thynk.restore(earlier)  # the disk stays, without what is on it
+    assert list(inner.iterdir()) == []
 
 
 def test_a_backup_that_fills_its_disk_leaves_the_others_and_gives_the_space_back(thynk, disk):

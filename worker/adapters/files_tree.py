@@ -20,10 +20,14 @@ from worker.adapters.files import FILE, FOLDER, NEW, Stat, closing, lstat_in, op
 
 @dataclass(slots=True)
 class Scan:
-    """A tree as it was found: paths to stats; "" is the top. `skipped` holds no data."""
+    """A tree as it was found: paths to stats; "" is the top. `skipped` holds no data.
+
+    `mounts` are folders on another file system than the one they are in.
+    """
 
     entries: dict[str, Stat] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    mounts: list[str] = field(default_factory=list)
 
 
 class Tree:
@@ -47,11 +51,11 @@ class Tree:
     def scan(self, ignored: str = "") -> Scan:
         """Return all that is there; what vanishes meanwhile is left out.
 
-        `ignored` is a name in the top folder. Sockets, FIFOs and devices are skipped.
+        `ignored` is a name, in whichever folder. Sockets, FIFOs and devices are skipped.
         """
         found = Scan()
         found.entries[""] = stat_of(self._top)
-        self._scan("", found, ignored)
+        self._scan("", found, ignored, os.fstat(self._top).st_dev)
         return found
 
     def stat(self, path: str) -> Stat:
@@ -121,26 +125,29 @@ class Tree:
             with closing(descriptor):
                 os.fsync(descriptor)
 
-    def free_bytes(self) -> int:
-        """Return the free bytes of the file system that the tree is on."""
-        found = os.fstatvfs(self._top)
+    def free_bytes(self, path: str = "") -> int:
+        """Return the free bytes of the file system that a folder of the tree is on."""
+        with self._folder(path.split("/") if path else []) as folder:
+            found = os.fstatvfs(folder)
         return found.f_bavail * found.f_frsize
 
-    def _scan(self, path: str, found: Scan, ignored: str = "") -> None:
+    def _scan(self, path: str, found: Scan, ignored: str, around: int) -> None:
         folders = []
         with self._folder(path.split("/") if path else []) as folder:
+            device = os.fstat(folder).st_dev
+            found.mounts += [path] if device != around else []
             for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a Path has no descriptor
                 inner = f"{path}/{name}" if path else name
                 with contextlib.suppress(FileNotFoundError):
                     seen = lstat_in(folder, name)
-                    if seen.type and inner != ignored:
+                    if seen.type and name != ignored:
                         found.entries[inner] = seen
                         folders += [inner] if seen.type == "dir" else []
-                    elif inner != ignored:
+                    elif name != ignored:
                         found.skipped.append(inner)
         for inner in folders:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                self._scan(inner, found)
+                self._scan(inner, found, ignored, device)
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:

@@ -2,7 +2,8 @@
 
 The danger is to fail half-way, and to be led elsewhere. So all files that differ are
 first copied into a folder of ours at the top (same file system), hashed and synced;
-then each takes its place by a rename. Files are copied out of the backup and never
+then each takes its place by a rename. Disks that are mounted further below have such a
+folder each: no rename leads from one to another. Files are copied out of the backup and never
 linked: the app may write in place. Nothing follows a link below the top.
 """
 
@@ -41,9 +42,11 @@ class Place:
         self._progress = Progress(report, what=f"{root} copied")
         top.mkdir(parents=True, exist_ok=True)
         self._live = Tree(top)
-        self._live.remove(STAGING)  # of a run that was killed
-        found = self._live.scan(STAGING).entries
-        self._changes = upload_changes(found, self._live, kept, root)
+        found = self._live.scan(STAGING)
+        self._mounts = found.mounts  # of other file systems, below the top
+        for mount in ("", *self._mounts):
+            self._live.remove(_staging_at(mount))  # of a run that was killed
+        self._changes = upload_changes(found.entries, self._live, kept, root)
         replaced = [kept[change.path] for change in self._changes if change.what in _REPLACED]
         self._to_copy = [entry for entry in replaced if entry.type != "dir"]
         self._progress.whole = sum(entry.size for entry in self._to_copy)
@@ -51,21 +54,26 @@ class Place:
 
     def refuse_full_disk(self) -> None:
         """Raise FullError where what differs does not fit beside the live files."""
-        needed = sum(entry.size for entry in self._to_copy)
-        free = self._live.free_bytes()
-        if needed > free:
-            raise FullError(
-                f"{self._root} needs {size_text(needed)} beside the live files, and "
-                f"{size_text(free)} are free.",
-                remedy="Free some space; nothing live was touched.",
-            )
+        needed: dict[str, int] = dict.fromkeys(("", *self._mounts), 0)
+        for entry in self._to_copy:
+            needed[self._mount_of(entry.path)] += entry.size
+        for mount, size in needed.items():
+            if size > (free := self._live.free_bytes(mount)):
+                raise FullError(
+                    f"{f'{self._root}/{mount}'.rstrip('/')} needs {size_text(size)} beside the "
+                    f"live files, and {size_text(free)} are free.",
+                    remedy="Free some space; nothing live was touched.",
+                )
 
     def stage(self, backup: Tree) -> None:
         """Copy what differs beside the live files, and prove that it arrived whole."""
+        self._refuse_mounts_in_the_way()
         copied = self._to_copy
         self._live.make_folder(STAGING)
         for number, entry in enumerate(copied):
-            self._staged[entry.path] = f"{STAGING}/{number}"
+            folder = _staging_at(self._mount_of(entry.path))
+            self._live.make_folder(folder)
+            self._staged[entry.path] = f"{folder}/{number}"
             self._copy(backup, entry, self._staged[entry.path])
         regular = [self._staged[entry.path] for entry in copied if entry.type == "file"]
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -76,7 +84,7 @@ class Place:
     def swap(self) -> None:
         """Let what was staged take its place, and remove what the backup does not have."""
         for change in self._changes:
-            if change.what == "new" or self._is_in_the_way(change):
+            if self._is_to_go(change) or self._is_in_the_way(change):
                 self._live.remove(self._inner(change.path))
         for change in self._changes:
             if change.what in _REPLACED and self._kept[change.path].type == "dir":
@@ -92,7 +100,8 @@ class Place:
 
     def discard(self) -> None:
         """Remove what was staged."""
-        self._live.remove(STAGING)
+        for mount in ("", *self._mounts):
+            self._live.remove(_staging_at(mount))
 
     def close(self) -> None:
         """Close the folder."""
@@ -116,6 +125,29 @@ class Place:
         self._live.set_metadata(staged, as_stat(entry))
         self._progress.add(0, files=1)
 
+    def _mount_of(self, path: str) -> str:
+        """Return where the file system begins that a path of the backup will be on."""
+        inner = self._inner(path)
+        return max(
+            (one for one in self._mounts if inner.startswith(f"{one}/")), default="", key=len
+        )
+
+    def _holds_a_mount(self, change: FileChange) -> bool:
+        below = f"{self._inner(change.path)}/"
+        return any(f"{mount}/".startswith(below) for mount in self._mounts)
+
+    def _refuse_mounts_in_the_way(self) -> None:
+        for change in self._changes:
+            if change.what == "changed" and self._holds_a_mount(change):
+                raise RestoreError(
+                    f"{change.path} is a file in the backup, and a disk is mounted there.",
+                    remedy="Unmount it, then try again; nothing live was touched.",
+                )
+
+    def _is_to_go(self, change: FileChange) -> bool:
+        """Return whether it is to be removed; of a mounted disk only what is on it."""
+        return change.what == "new" and not self._holds_a_mount(change)
+
     def _is_in_the_way(self, change: FileChange) -> bool:
         """Return whether the live thing of that name cannot just be renamed over."""
         if change.what != "changed":
@@ -129,6 +161,8 @@ class Place:
 
     def _finish_folders(self) -> None:
         """Give folders their owner, mode and time, the inner ones first, and sync them."""
+        for mount in self._mounts:
+            self._live.remove(_staging_at(mount))  # it would change its folder's time
         folders = [entry for entry in self._kept.values() if entry.type == "dir"]
         for entry in reversed(folders):
             inner = self._inner(entry.path)
@@ -139,6 +173,10 @@ class Place:
 
     def _inner(self, path: str) -> str:
         return path.removeprefix(f"uploads/{self._root}").lstrip("/")
+
+
+def _staging_at(mount: str) -> str:
+    return f"{mount}/{STAGING}" if mount else STAGING
 
 
 _REPLACED = ("missing", "changed")
