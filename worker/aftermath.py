@@ -12,6 +12,7 @@ from worker import asides, durable
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, drilled, old, retention, seen, unread
 from worker.backups.catalogue import Backup
+from worker.backups.losses import lost_most
 from worker.clock import Clock, SystemClock
 from worker.config import App
 from worker.decisions import Decisions
@@ -60,7 +61,7 @@ def expired(app: App, state: State, clock: Clock) -> list[Backup]:
     held = needed_backups(app, state)
     keep, days = app.backup.keep, app.backup.keep_safety
     idle = {one.id for one in there if one.kind == "pre-deploy" and _was_idle(one, state, clock)}
-    return retention.expired(there, keep, days, clock.now(), held, idle=idle)
+    return retention.expired(there, keep, days, clock.now(), held, idle=idle, lost=lost_most)
 
 
 def needed_backups(app: App, state: State) -> set[str]:

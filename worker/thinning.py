@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from worker import aftermath
 from worker.backups import retention
+from worker.backups.losses import copy_lost_most
 from worker.backups.offsite import Copy, Place
 from worker.errors import SheetanchorError
 from worker.jobs import Runner
@@ -49,4 +50,4 @@ def _expired(runner: Runner, copies: list[Copy]) -> list[Copy]:
         return []
     days, now = app.backup.keep_safety, runner.clock.now()
     needed = aftermath.needed_backups(app, runner.state)
-    return retention.expired(copies, keep, days, now, needed)
+    return retention.expired(copies, keep, days, now, needed, lost=copy_lost_most)

@@ -7,6 +7,7 @@ import pytest
 from worker.backups import catalogue
 from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup, backups
+from worker.backups.losses import copy_lost_most, lost_most
 from worker.backups.offsite.card import Card, Copy
 from worker.backups.retention import expired, prune
 from worker.clock import rfc3339
@@ -69,6 +70,39 @@ def test_damaged_backup_counts_for_none_and_goes_when_it_is_old():
     """Else a newest one that rotted would push the last good ones out."""
     found = [of("manual", day, verified=day not in (0, 3)) for day in range(5)]
     assert days_of(expired(found, 2, 30, NOW, set())) == [("manual", 4), ("manual", 3)]
+
+
+@pytest.mark.parametrize("what", ["documents", "files"])
+def test_empty_backups_do_not_push_out_those_of_before_the_data_was_lost(what):
+    """A disk that was not mounted, a mongod with another dbPath: nobody may notice for a week."""
+    full = [replace(of("scheduled", day), **{what: 1000}) for day in range(9, 14)]
+    empty = [replace(of("scheduled", day), **{what: 99}) for day in range(9)]
+    gone = [("scheduled", day) for day in (13, 12, *range(8, 2, -1))]
+    assert days_of(expired([*empty, *full], 3, 30, NOW, set(), lost=lost_most)) == gone
+    later = NOW + timedelta(days=20)  # the second of the full ones is 30 days old
+    left = expired([*empty, *full], 3, 30, later, set(), lost=lost_most)
+    assert full[1] in left
+    assert full[0] not in left
+
+
+def test_empty_copies_at_another_place_do_not_push_out_full_ones_either():
+    def copy(day, size):
+        one = of("scheduled", day)
+        card = Card(app="thynk", id=one.id, kind=one.kind, created_at=one.created_at, bytes=size)
+        return Copy(card)
+
+    copies = [copy(day, 100 if day < 3 else 1001) for day in range(6)]
+    gone = expired(copies, 2, 30, NOW, set(), lost=copy_lost_most)
+    assert [copies.index(one) for one in gone] == [5, 2]
+
+
+def test_backup_that_lost_most_of_what_the_one_before_has_says_so(thynk):
+    thynk.db.messages.insert_many({"n": n} for n in range(1200))
+    first = thynk.backup()
+    thynk.db.messages.drop()
+    second = thynk.backup(previous=first)
+    assert second.warnings[-1].startswith(f"{first.id} has 1,200 documents, and this one 0.")
+    assert thynk.backup(previous=second).warnings == ()
 
 
 def test_backup_of_a_deployment_that_changed_nothing_goes_once_there_is_a_newer_one():

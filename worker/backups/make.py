@@ -20,6 +20,7 @@ from worker.backups.describe import KINDS, Order, describe
 from worker.backups.dump import Dump, Dumped
 from worker.backups.keep import Keep
 from worker.backups.links import Links
+from worker.backups.losses import lost_most
 from worker.backups.manifest import Manifest
 from worker.backups.progress import Progress
 from worker.backups.source import Source
@@ -81,7 +82,7 @@ def _made(order: Order, previous: Backup | None) -> Backup:
     while True:
         partial = _new_partial(folder, order.source)
         try:
-            manifest = _written(order, partial, links, damaged)
+            manifest = _written(order, partial, links, damaged, previous)
             read_back = Progress(order.report, order.source.clock, "read back")
             faults = check(partial, manifests.read(partial), links.made, read_back.file)
             if not faults:
@@ -120,7 +121,9 @@ def _new_partial(folder: Path, source: Source) -> Path:
     return partial
 
 
-def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]) -> Manifest:
+def _written(
+    order: Order, partial: Path, links: Links, damaged: Sequence[Fault], previous: Backup | None
+) -> Manifest:
     """Write everything but the last word; return the manifest, written as well."""
     source, mongo, clock = order.source, order.source.mongo, order.source.clock
     begun = clock.now()
@@ -144,6 +147,9 @@ def _written(order: Order, partial: Path, links: Links, damaged: Sequence[Fault]
         moved=keep.moved,
         warnings=[*_replaced(damaged), *keep.warnings],
     )
+    if previous and (lost := lost_most(previous, Backup.of(partial, manifest))):
+        told = f"{lost} See that all its data is where it belongs."
+        manifest = replace(manifest, warnings=[*manifest.warnings, told])
     return write_down(partial, manifest)
 
 

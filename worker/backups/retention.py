@@ -1,12 +1,14 @@
 """Which backups may go, and letting them go.
 
 The danger is the last good backup: it goes when newer ones failed, when a restore's own
-backup pushes it out, when a kind that is made often counts for one that is not. So each
-kind counts for itself, what was found damaged does not count, and some backups are never
-candidates.
+backup pushes it out, when a kind that is made often counts for one that is not, when the data
+were lost unnoticed and a week of empty backups follows. So each kind counts for itself,
+what was found damaged does not count, nor what is almost empty against what is not, and
+some backups are never candidates.
 """
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +29,7 @@ def expired(
     needed: Collection[str],
     *,
     idle: Collection[str] = (),
+    lost: Callable[[D, D], object] = lambda *_: False,
 ) -> list[D]:
     """Return what may be removed, oldest first: of backups, or of their copies at one place.
 
@@ -35,25 +38,28 @@ def expired(
     `needed`, and safety backups younger than `keep_safety_days`. A backup dated later than
     now was made by a clock that has been set back: it neither goes nor counts, or each new
     one would go for its sake. The ids in `idle` are of deployments that failed before they
-    changed anything: they count for none, and go, but for the above.
+    changed anything: they count for none, and go, but for the above. For `keep_safety_days`
+    nothing counts against a backup of whose data most is `lost` in it.
     """
     usual = [one for one in backups if one.kind != "safety"]
     newest = {one.id for found in (backups, usual) if (one := newest_verified(found, now))}
     dated = [one for one in by_age(backups, now) if parse(one.created_at) <= now]
-    young = now - timedelta(days=keep_safety_days)
-    seen: dict[str, int] = {}
+    since = now - timedelta(days=keep_safety_days)
+    young = {one.id for one in dated if parse(one.created_at) > since}
+    seen: dict[str, list[D]] = defaultdict(list)  # verified ones that count, by kind
     removable = []
     for backup in dated:
-        newer = keep if backup.id in idle else seen.get(backup.kind, 0)
-        if backup.id not in idle:
-            seen[backup.kind] = newer + bool(backup.verified_at)
+        spared = backup.id in young
+        newer = [one for one in seen[backup.kind] if not (spared and lost(backup, one))]
         protected = (
             backup.id in needed
             or backup.id in newest
-            or (backup.kind == "safety" and parse(backup.created_at) > young)
+            or (backup.kind == "safety" and backup.id in young)
         )
-        if newer >= keep and not protected:
+        if (backup.id in idle or len(newer) >= keep) and not protected:
             removable.append(backup)
+        if backup.verified_at and backup.id not in idle:
+            seen[backup.kind].append(backup)
     return removable[::-1]
 
 
