@@ -5,6 +5,7 @@ malformed job), it is started again in the same process, so that a running job
 keeps its parent.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ from worker.keeper import Keeper
 from worker.ledger import Ledger
 from worker.queue import queue
 from worker.scan import Scan
+from worker.stopping import listen
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +45,12 @@ class BellWorker(Worker):
         self.wake()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Let the running job finish; a second signal changes nothing."""
+        """Tell the running job, which then begins nothing more; a second signal changes nothing."""
         if self.stopping.is_set():
             return
+        if self.horse_pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
         self.stopping.set()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call] # RQ has no types there
 
@@ -63,7 +68,7 @@ def work(config: Config) -> int:
     slow.start()
     scan = Scan(config, Ledger(ledger.connect(ledger.url_of(config), for_web=True)))
     scan.start()
-    answer_bells(config, BellWorker, scan.wake, stopping)
+    answer_bells(config, scan.wake, stopping)
     scan.stop()
     slow.join()
     _wait_for_jobs()
@@ -72,7 +77,6 @@ def work(config: Config) -> int:
 
 def answer_bells(
     config: Config,
-    kind: type[BellWorker],
     wake: Callable[[], None],
     stopping: threading.Event,
     *,
@@ -80,20 +84,13 @@ def answer_bells(
 ) -> None:
     """Answer the bells of a queue until asked to stop, whatever becomes of Redis."""
     while not stopping.is_set():
-        _answer_bells(config, kind, wake, stopping, slow=slow)
+        _answer_bells(config, wake, stopping, slow=slow)
         listen(stopping)  # RQ leaves handlers of its own behind
         stopping.wait(1)
 
 
-def listen(stopping: threading.Event) -> None:
-    """Let SIGTERM and Ctrl-C ask for the end."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-
-
 def _answer_bells(
     config: Config,
-    kind: type[BellWorker],
     wake: Callable[[], None],
     stopping: threading.Event,
     *,
@@ -107,7 +104,7 @@ def _answer_bells(
             return
         ledger.check(redis)
         bell = queue(redis, slow=slow)
-        bells = kind(
+        bells = BellWorker(
             [bell],
             connection=redis,
             job_class=bell.job_class,

@@ -8,12 +8,13 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from worker import aftermath, configfile, lock, logs, recovery
+from worker import aftermath, configfile, lock, logs, recovery, stopping
 from worker.adapters import process
 from worker.adapters.engine import Engine
 from worker.backups import catalogue, seen
@@ -47,6 +48,7 @@ class Runner:
     ledger: Ledger | None
     screen: Screen | None = None
     clock: Clock = field(default_factory=SystemClock)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def state(self) -> State:
@@ -129,12 +131,15 @@ class Runner:
                 addresses.judge(self.app, engine, project, there, uri)
 
     def work_off(self) -> None:
-        """Recover, then run what is queued until nothing is. Returns at once when busy."""
-        while True:
+        """Recover, then run what is queued until nothing is, or until asked to stop.
+
+        Returns at once when busy.
+        """
+        while not self.stopping.is_set():
             try:
                 with self.locked():
                     self.recover()
-                    while deployment := self._next():
+                    while not self.stopping.is_set() and (deployment := self._next()):
                         self.run(deployment)
             except BusyError:
                 return
@@ -223,14 +228,20 @@ def run_app(app: str, deployment: str) -> None:
     del deployment  # which one runs is decided under the lock
     process.die_with_parent(os.getppid())
     config = configfile.load(configfile.find(None, os.environ))
-    runner_of(config, app).work_off()
+    _work_off(config, app)
 
 
 def main() -> None:
     """Work off one app: what a worker's scan starts, in a process of its own."""
     logs.start()
     config = configfile.load(configfile.find(None, os.environ))
-    runner_of(config, sys.argv[1]).work_off()
+    _work_off(config, sys.argv[1])
+
+
+def _work_off(config: Config, app: str) -> None:
+    runner = runner_of(config, app)
+    stopping.listen(runner.stopping)
+    runner.work_off()
 
 
 if __name__ == "__main__":

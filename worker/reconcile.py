@@ -12,12 +12,11 @@ would, and never brings a head that was decided.
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from worker import configfile, durable, logs
+from worker import configfile, durable, logs, stopping
 from worker.adapters.git import Checkout
 from worker.clock import rfc3339
 from worker.decisions import is_put_off, judge
@@ -53,7 +52,8 @@ def look(runner: Runner, ask: Ask) -> int:
         with runner.locked():
             runner.recover()  # somebody may have died, or asked for a freeze, since
             runner.settle()
-            if (found := wanted(runner, head)) and not _queue(runner, found):
+            found = None if runner.stopping.is_set() else wanted(runner, head)
+            if found and not _queue(runner, found):
                 runner.run(found)  # without Redis nobody can tell us of a newer one
     except BusyError:
         return BUSY
@@ -143,7 +143,7 @@ def main() -> int:
 
     def ask() -> str:
         head = Checkout(app.checkout, app.branch, app.clone_url).ask_head()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from now on a stop waits for us
+        stopping.listen(runner.stopping)  # from now on a stop waits for us
         return head
 
     return look(runner, ask)

@@ -74,7 +74,7 @@ class Scan(threading.Thread):
         for look in self._looks.values():
             look.stop(timeout=None)  # ends at once while it only asks the remote
         for child in self._children.values():
-            child.wait()
+            child.stop(timeout=None)  # ends after the deployment that it runs
 
     def _look(self, app: App) -> None:
         child = self._children.get(app.name)

@@ -6,15 +6,13 @@ nobody's app is in the middle of anything, and its request is still on disk.
 
 import logging
 import os
-import signal
 import sys
 import threading
-from types import FrameType
 
 import worker.slow  # noqa: F401 - imported once, so that each fork of this process is ready
 from worker import configfile, lock, recovery, service
 from worker.adapters.process import Child
-from worker.bells import BellWorker, answer_bells, listen
+from worker.bells import answer_bells
 from worker.clock import SystemClock
 from worker.config import App, Config
 from worker.outgoing import Outgoing
@@ -22,21 +20,12 @@ from worker.requests import SLOW, Requests
 from worker.schedule import BACKUP, Schedule
 from worker.sending import newest
 from worker.state import State
+from worker.stopping import listen
 
 EVERY = 5.0  # seconds
 STOPS_WITHIN = 10.0  # seconds, then it is killed
 
 log = logging.getLogger(__name__)
-
-
-class SlowWorker(BellWorker):
-    """RQ's worker on the slow queue: its job is stopped, not waited for."""
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """End the job that runs, which cleans up, and then this worker."""
-        if not self.stopping.is_set() and self.horse_pid:
-            os.kill(self.horse_pid, signal.SIGTERM)
-        super().request_stop(signum, frame)
 
 
 class SlowScan(threading.Thread):
@@ -108,7 +97,7 @@ def work(config: Config) -> int:
     listen(stopping)
     scan = SlowScan(config, stopping)
     scan.start()
-    answer_bells(config, SlowWorker, scan.wake, stopping, slow=True)
+    answer_bells(config, scan.wake, stopping, slow=True)
     scan.wake()
     scan.join()
     return 0

@@ -3,7 +3,8 @@
 The first one raises KeyboardInterrupt in the pipeline, which then goes back.
 From the way back's begin (also one that a failure began), and from the commit
 on, it only says so: breaking off there would leave the app in the middle until
-a recovery. A hang-up is ignored throughout.
+a recovery. A hang-up is ignored throughout; SIGTERM, which a host sends that goes
+down, too: who dies of it leaves the app in the middle, perhaps with no worker to mend it.
 """
 
 import os
@@ -17,6 +18,7 @@ from worker.journal import Record
 from worker.report import Screen
 
 _STOPPED = b"\r\nInterrupted: please wait while it is brought to a good end.\r\n"
+_GOES_ON = b"\r\nTerminated: it is brought to its end first. Ctrl-C (SIGINT) breaks it off.\r\n"
 _WAIT = b"\r\nPlease wait: from here on Ctrl-C breaks nothing off.\r\n"
 
 
@@ -31,6 +33,7 @@ class Interrupt:
     def __enter__(self) -> "Interrupt":
         self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._pressed)
         self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, _terminated)
         return self
 
     def __exit__(
@@ -59,7 +62,15 @@ class Interrupt:
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
         armed, self._armed = self._armed, False
-        with suppress(OSError):  # past Python's buffers: those may be busy at this moment
-            os.write(sys.stderr.fileno(), _STOPPED if armed else _WAIT)
+        _say(_STOPPED if armed else _WAIT)
         if armed:
             raise KeyboardInterrupt
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    _say(_GOES_ON)
+
+
+def _say(text: bytes) -> None:
+    with suppress(OSError):  # past Python's buffers: those may be busy at this moment
+        os.write(sys.stderr.fileno(), text)
