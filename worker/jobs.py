@@ -109,16 +109,18 @@ class Runner:
         redact = configfile.redactor(self.app)
         uri = mongodb_uri(self.app, self.state.scratch)
         self._refuse_another_database(uri)
-        made = make(
-            data.source_of(self.app, mongo_at(self.app, uri), self.clock),
-            kind=kind,
-            deployment=None,
-            revision=(self.decisions.read()["running"] or {}).get("revision"),
-            images={},
-            why=f"a {kind} backup",
-            previous=catalogue.newest_verified(there),
-            report=lambda line: self.screen.line(redacted(line, redact)) if self.screen else None,
-        )
+        mongo = mongo_at(self.app, uri)
+        with mongo or contextlib.nullcontext():
+            made = make(
+                data.source_of(self.app, mongo, self.clock),
+                kind=kind,
+                deployment=None,
+                revision=(self.decisions.read()["running"] or {}).get("revision"),
+                images={},
+                why=f"a {kind} backup",
+                previous=catalogue.newest_verified(there),
+                report=lambda one: self.screen.line(redacted(one, redact)) if self.screen else None,
+            )
         self._tidy()
         return made
 

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -167,6 +168,20 @@ def test_what_the_server_says_of_rights_is_what_a_try_shows(guarded, roles, miss
 
 def test_where_nobody_asks_for_a_password_everything_may_be_done(thynk):
     assert thynk.mongo.writer("thynk_scratch").missing_rights() == []
+
+
+def test_a_process_waits_at_its_end_for_no_connection_that_was_closed(standalone):
+    """The driver's threads are waited for at exit, up to half a second each (measured)."""
+    before = set(threading.enumerate())
+
+    def ours():
+        there = set(threading.enumerate()) - before
+        return [one for one in there if one.name.startswith("pymongo")]
+
+    with Mongo.connect(standalone, ("thynk",)) as mongo:
+        mongo.ping()
+        assert ours()
+    until(lambda: not ours())
 
 
 def test_sharded_clusters_are_refused(thynk, monkeypatch):

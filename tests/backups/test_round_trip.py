@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import bson
 import pytest
-from bson import json_util
+from bson import Binary, Decimal128, MaxKey, MinKey, json_util
 
 from tests.backups.everything import fill
 from tests.backups.support import fingerprint, running_mongod, thynk_on, until, uuids
@@ -43,6 +43,20 @@ def test_everything_comes_back_after_all_of_it_was_changed(thynk_everywhere):
     thynk.db.command("collMod", "view", viewOn="names", pipeline=[])
     thynk.db["new one"].insert_one({})
     thynk.db.create_collection("new view", viewOn="names", pipeline=[])
+    thynk.restore(backup)
+    assert fingerprint(thynk.db) == before
+
+
+def test_ids_of_every_type_come_back_over_many_batches(thynk_everywhere):
+    """A range of `_id` holds one type only, silently: so nothing may be read by ranges."""
+    thynk = thynk_everywhere
+    ids = [None, True, MinKey(), MaxKey()]
+    for n in range(2_000):
+        ids += [n, str(n), n + 0.25, Decimal128(f"{n}.5"), {"n": n}, Binary(b"%d" % n, 5)]
+    thynk.db.mixed.insert_many({"_id": one} for one in ids)
+    before, backup = fingerprint(thynk.db), thynk.backup()
+    assert backup.documents == len(ids) == 12_004
+    thynk.client.drop_database("thynk")
     thynk.restore(backup)
     assert fingerprint(thynk.db) == before
 
