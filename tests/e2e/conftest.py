@@ -35,6 +35,7 @@ class Mongod:
         mongod = program("mongod", "SHEETANCHOR_MONGOD", ".cache/sheetanchor/mongod/bin/mongod")
         argv = [mongod, "--dbpath", str(home), "--port", str(self.port), "--quiet"]
         argv += ["--bind_ip", f"127.0.0.1,{BRIDGE}", "--wiredTigerCacheSizeGB", "0.5", *options]
+        argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]  # idle, it cost most
         self.argv = argv
         self.start()
         self.client = MongoClient("127.0.0.1", self.port, directConnection=True)

@@ -43,12 +43,12 @@ def free_port():
         return one.getsockname()[1]
 
 
-def until(condition, what, seconds=60.0):
+def until(condition, what, seconds=60.0, every=0.05):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
@@ -323,7 +323,7 @@ class World:
             found = self.deployment(identity)
             return found if found and found["status"] in FINAL else None
 
-        return until(ended, f"deployment {identity} ends", seconds)
+        return until(ended, f"deployment {identity} ends", seconds, every=0.25)
 
     def wait_for_step(self, identity, step, phase="deploy", seconds=300):
         """Wait until a step runs (or has run)."""
