@@ -1,10 +1,13 @@
 import subprocess
 import sys
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from worker.clock import SystemClock
 from worker.deployment import Deployment, Status, new_id, view
+from worker.ending import outage
 from worker.journal import Journal, journals
 
 SHAPE = set(
@@ -111,3 +114,36 @@ def test_journals_are_listed_oldest_first_and_know_their_end(tmp_path, journal):
 
 def test_every_final_status_is_final():
     assert [s for s in Status if not s.final] == ["queued", "running", "rolling_back"]
+
+
+class Jumps:
+    """A clock that somebody sets a year back in the middle."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def now(self):
+        self.calls += 1
+        return datetime(2026 if self.calls < 3 else 2025, 11, 22, tzinfo=UTC)
+
+    def monotonic(self):
+        return 100.0 + 2.5 * self.calls
+
+
+def test_durations_are_true_when_the_clock_is_set_meanwhile(tmp_path, deployment):
+    journal = Journal.begin(tmp_path, deployment, Jumps())
+    journal.append("deploy", "fence", "intent")
+    journal.append("deploy", "fence", "done", {"stopped_at": "x"})
+    journal.append("deploy", "switch", "intent")
+    journal.append("deploy", "switch", "done", {"serving_at": "y"})
+    journal.append("after", "end", "end", {"status": "succeeded"})
+    records = journal.records()
+
+    shown = view(deployment, records)
+
+    assert [step["seconds"] for step in shown["steps"]] == [2.5, 2.5]
+    assert shown["seconds"] == 10.0
+    attempt = SimpleNamespace(before=[SimpleNamespace(running=True)])
+    assert outage(attempt, records) == {"outage_seconds": 7.5}
+    other_boot = [{**one, "boot_id": f"{number}"} for number, one in enumerate(records)]
+    assert view(deployment, other_boot)["steps"][0]["seconds"] < 0

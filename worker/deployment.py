@@ -15,6 +15,7 @@ from typing import Any, Self
 from worker.clock import parse
 
 ID = re.compile(r"^[0-9]{8}t[0-9]{6}-[0-9a-f]{6}$")
+Began = dict[int, Mapping[str, Any]]  # a step's place -> the record of its intent
 PERSONS = ("api", "cli")  # triggers that are a person's
 REVISION = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 
@@ -92,8 +93,9 @@ def view(deployment: Deployment, records: Iterable[Mapping[str, Any]] = ()) -> d
     `records` are the journal's, oldest first; none means still queued.
     """
     shown = _queued(deployment)
+    began: Began = {}
     for record in records:
-        _fold(shown, record)
+        _fold(shown, record, began)
     for step in shown["steps"]:
         step["facts"] = _public(step["facts"])
     return shown
@@ -120,15 +122,15 @@ def _queued(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _fold(shown: dict[str, Any], record: Mapping[str, Any]) -> None:
+def _fold(shown: dict[str, Any], record: Mapping[str, Any], began: Began) -> None:
     facts = record.get("facts") or {}
     if record["event"] == "end":
         shown["status"], shown["finished_at"] = facts["status"], record["time"]
         shown["reason"] = facts.get("reason") or shown["reason"]  # why it was skipped
         if shown["started_at"]:
-            shown["seconds"] = _seconds(shown["started_at"], record["time"])
+            shown["seconds"] = seconds(next(iter(began.values())), record)
     elif record["step"] != "accept":
-        _fold_step(shown, record, facts)
+        _fold_step(shown, record, facts, began)
     for key in _OF_THE_DEPLOYMENT & facts.keys():
         shown[key] = facts[key]
     shown["warnings"] = shown["warnings"] + list(facts.get("new_warnings", ()))
@@ -150,7 +152,9 @@ _OF_THE_DEPLOYMENT = frozenset(
 )
 
 
-def _fold_step(shown: dict[str, Any], record: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def _fold_step(
+    shown: dict[str, Any], record: Mapping[str, Any], facts: Mapping[str, Any], began: Began
+) -> None:
     if record["event"] == "intent":
         way_back = record["phase"] == "way_back"
         shown["status"] = str(Status.ROLLING_BACK if way_back else Status.RUNNING)
@@ -160,12 +164,13 @@ def _fold_step(shown: dict[str, Any], record: Mapping[str, Any], facts: Mapping[
             last["facts"] = last["facts"] | facts  # a note within the step
             return
         step = {"name": record["step"], "phase": record["phase"], "status": "running"}
+        began[len(shown["steps"])] = record
         shown["steps"].append(step | {"started_at": record["time"], "seconds": None, "facts": {}})
         return
-    for step in reversed(shown["steps"]):
+    for number, step in reversed([*enumerate(shown["steps"])]):
         if (step["name"], step["phase"]) == (record["step"], record["phase"]):
             step["status"] = record["event"]
-            step["seconds"] = _seconds(step["started_at"], record["time"])
+            step["seconds"] = seconds(began[number], record)
             step["facts"] = step["facts"] | dict(facts)
             return
 
@@ -177,5 +182,11 @@ def _public(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in facts.items() if isinstance(v, plain) and k not in hidden}
 
 
-def _seconds(begin: str, end: str) -> float:
-    return round((parse(end) - parse(begin)).total_seconds(), 3)
+def seconds(begin: Mapping[str, Any], end: Mapping[str, Any]) -> float:
+    """Return the seconds from one record to another.
+
+    Within one boot by a clock that nobody sets; else by what the wall clock said.
+    """
+    if begin.get("uptime") is not None and begin["boot_id"] == end.get("boot_id"):
+        return round(float(end["uptime"]) - float(begin["uptime"]), 3)
+    return round((parse(end["time"]) - parse(begin["time"])).total_seconds(), 3)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from worker import plan
-from worker.clock import parse, rfc3339
+from worker.clock import rfc3339
 from worker.decisions import DECISIVE, TRIES_AFTER_A_DEATH
-from worker.deployment import Status
+from worker.deployment import Status, seconds
 from worker.errors import StepError
 from worker.journal import Record
 from worker.release import Release
@@ -139,9 +139,17 @@ def hold_inconsistent(attempt: Attempt, why: str, lost: str | None) -> None:
 
 def outage(attempt: Attempt, records: Sequence[Record]) -> dict[str, Any]:
     """Return for how long nothing served: from the first stop to the last switch."""
-    found = [record["facts"] for record in records if record["event"] == "done"]
-    stops = [facts["stopped_at"] for facts in found if facts.get("stopped_at")]
-    serving = [facts["serving_at"] for facts in found if facts.get("serving_at")]
+    begun: dict[tuple[str, str], Record] = {}
+    stops: list[Record] = []
+    serving: list[Record] = []
+    for record in records:
+        step, facts = (record["phase"], record["step"]), record["facts"]
+        if record["event"] == "intent":
+            begun.setdefault(step, record)
+        if record["event"] == "done" and facts.get("stopped_at"):
+            stops.append(begun[step])
+        if record["event"] == "done" and facts.get("serving_at"):
+            serving.append(record)
     if not (stops and serving and any(one.running for one in attempt.before)):
         return {}
-    return {"outage_seconds": (parse(max(serving)) - parse(min(stops))).total_seconds()}
+    return {"outage_seconds": seconds(stops[0], serving[-1])}

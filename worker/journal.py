@@ -8,8 +8,9 @@ A worker can die at any line. Afterwards this file is all that is left, so:
    act it announced had not begun.
 
 A record: `deployment`, `phase` (deploy, way_back, after), `step`, `event`
-(intent, done, failed, end), `time` (RFC 3339 UTC), `pid`, `start_time` (clock
-ticks since boot, from /proc), `boot_id`, `facts`. Facts hold no secrets.
+(intent, done, failed, end), `time` (RFC 3339 UTC), `uptime` (seconds since boot, by a clock
+that nobody sets), `pid`, `start_time` (clock ticks since boot, from /proc), `boot_id`,
+`facts`. Facts hold no secrets.
 """
 
 import json
@@ -57,6 +58,7 @@ class Journal:
             "step": step,
             "event": event,
             "time": rfc3339(self._clock.now()),
+            "uptime": round(self._clock.monotonic(), 3),
             **_process(),
             "facts": dict(facts or {}),
         }
