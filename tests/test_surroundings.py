@@ -53,7 +53,9 @@ def test_full_disk_is_no_fault_of_the_revision():
     backup = caused(BackupError("It could not be written.", remedy="…"), full())
     building = CommandError(["docker-compose", "build"], "exited 17", "x: No space left on device")
 
-    for error in (full(), backup, building):
+    git = CommandError(["git", "read-tree"], "exited 128", "fatal: write error. Out of diskspace")
+
+    for error in (full(), backup, building, git):
         assert isinstance(to_blame(attempt(), error), FullError)
 
 

@@ -24,7 +24,8 @@ from worker.reserve import FULL
 from worker.steps.attempt import Attempt
 
 NO_FAILURES = (CancelledError, HeldError, SkippedError)
-FULL_SAID = "no space left on device"  # Go's and BuildKit's words, and the C library's
+# The C library's words, that BuildKit and Go have, too; and Git's own (seen).
+FULL_SAID = ("no space left on device", "disk quota exceeded", "out of diskspace")
 
 
 def to_blame(attempt: Attempt, error: BaseException) -> UnavailableError | None:
@@ -60,7 +61,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in FULL
-    return isinstance(error, CommandError) and FULL_SAID in error.tail.lower()
+    return isinstance(error, CommandError) and any(one in error.tail.lower() for one in FULL_SAID)
 
 
 def who_is_away(attempt: Attempt) -> UnavailableError | None:

@@ -50,6 +50,11 @@ def cells(name, ci, all_of_them):
     return chosen
 
 
+def only_exhaustive(test):
+    """Let a test be one of those that `SHEETANCHOR_EXHAUSTIVE=1` adds."""
+    return test if EXHAUSTIVE else None
+
+
 class Bench:
     """A world without Redis, web and worker, and the deployments that are made to fail in it."""
 
@@ -149,8 +154,9 @@ class Bench:
         assert world.policy() == "unless-stopped"
         assert not list((world.state / "apps" / world.name / "work").iterdir())
         assert world.cli_json("status", world.name)["hold"] is None
-        backups = world.checkout / "backups"
-        assert not [one for one in backups.glob(".*") if one.is_dir()]
+        backups = world.cli_json("backups", world.name)["backups"]
+        for folder in {Path(one["path"]).parent for one in backups}:
+            assert not [one for one in folder.glob(".*") if one.is_dir()]
         assert not [one for one in world.uploads.rglob("*") if "sheetanchor" in one.name]
         assert not [name for name in world.db.list_collection_names() if "sheetanchor" in name]
         assert world.pids(f"SHEETANCHOR_DEPLOYMENT={self.newest()['id']}") == []

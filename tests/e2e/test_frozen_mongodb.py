@@ -9,17 +9,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.cells import BACK, FORWARD, SHORT, Bench, cells, named
+from tests.e2e.cells import BACK, FORWARD, SHORT, Bench, cells, named, only_exhaustive
 from tests.e2e.conftest import Mongod
 from tests.e2e.world import World
 
 ROW = [(how, "deploy", step) for how in ("frozen", "down") for step in FORWARD]
 ROW += [(how, "way_back", step) for how in ("frozen", "down") for step in BACK]
 CI = [
-    ("down", "deploy", "backup"),
     ("frozen", "deploy", "fence"),
     ("down", "way_back", "safety"),
-    ("frozen", "way_back", "restore"),
 ]
 CHOSEN = cells("mongod frozen or down", CI, ROW)
 UNDECIDED = ("preflight", "backup")
@@ -80,6 +78,7 @@ def test_mongodb_that_is_away_in_a_step_is_waited_for_or_decides_nothing(bench, 
         bench.is_old(ended, "MongoDB could not")
 
 
+@only_exhaustive
 def test_mongodb_that_stays_away_leaves_the_data_to_a_person(bench):
     """Half an hour of nothing would be worse: all is kept, and the command is named."""
     short = SHORT | {"worker.pipeline.PATIENCE": 6.0}
