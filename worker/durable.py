@@ -16,7 +16,11 @@ log = logging.getLogger(__name__)
 def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace a file's content through a partial file beside it; both fsynced."""
     partial = path.with_name(f".{path.name}.partial")
-    _fill(partial, data, mode)
+    try:
+        _fill(partial, data, mode)
+    except OSError:  # a full disk: the half of it takes room that somebody needs
+        partial.unlink(missing_ok=True)
+        raise
     partial.rename(path)
     fsync(path.parent)
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker.adapters import compose
 from worker.adapters.engine import Engine
-from worker.errors import GuardError, StepError
-from worker.release import Release, image_names, pin_name
-from worker.steps import covered, guards, mounts, preflight
+from worker.errors import StepError
+from worker.release import Release, image_names
+from worker.steps import covered, guards, mounts, pinned, preflight
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.pull import BUILD_MODEL
 
@@ -21,7 +20,7 @@ def run(attempt: Attempt) -> Facts:
     folder = attempt.state.releases / attempt.id
     project = attempt.fact("preflight", "project")
     if old := attempt.old_release():
-        pin(attempt, old)
+        pinned.pin(attempt, old)
     release = Release(attempt.id, attempt.fact("preflight", "revision"), project, folder, {})
     names = image_names(release.model(), project)
     if not _again(attempt, names):
@@ -29,7 +28,7 @@ def run(attempt: Attempt) -> Facts:
     images = {service: (name, _needed(attempt.engine, name)) for service, name in names.items()}
     _declared_volumes(attempt, release, images)
     release = replace(release, images=images, previous=_previous(attempt, release, old))
-    pin(attempt, release)
+    pinned.pin(attempt, release)
     release.store()
     return {"images": {service: image for service, (_, image) in images.items()}}
 
@@ -49,19 +48,6 @@ def _previous(attempt: Attempt, new: Release, old: Release | None) -> str | None
     if old and old.revision == new.revision:
         return old.previous
     return old.id if old else None
-
-
-def pin(attempt: Attempt, release: Release) -> None:
-    """Hold a release's images by tags of our own. Raises GuardError when one is gone."""
-    for service, (name, image) in release.images.items():
-        if attempt.engine.image_id(image) is None:
-            again = compose.by_hand(attempt.app, release.project, "--build")
-            raise GuardError(
-                f"Image {image[:19]} of service {service}, which runs now, was removed from"
-                " Docker, so there would be no way back to it.",
-                remedy=f"Run `{again}`, which makes {name} anew, then deploy.",
-            )
-        attempt.engine.tag(image, pin_name(attempt.app.name, release.id, service))
 
 
 def _again(attempt: Attempt, names: dict[str, str]) -> bool:

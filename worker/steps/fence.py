@@ -7,7 +7,7 @@ rest. What the old version acknowledged up to the stop is in it. With
 
 from worker.clock import rfc3339
 from worker.errors import GuardError
-from worker.steps import data, guards, layers, quiet
+from worker.steps import data, guards, layers, pinned, quiet
 from worker.steps.attempt import Attempt, Facts
 
 
@@ -45,10 +45,13 @@ def run(attempt: Attempt) -> Facts:
 def check(attempt: Attempt) -> None:
     """Refuse, before anything is stopped, when the backup will take longer than `max_pause`.
 
-    Or when somebody is in the way.
+    Or when somebody is in the way, or removed an image that is needed from then on.
     """
     limit = attempt.app.backup.max_pause
     nobody_in_the_way(attempt)
+    for release in (attempt.old_release(), attempt.new_release()):
+        if release:
+            pinned.judge(attempt, release)
     if attempt.app.backup.consistency == "live":
         return
     expected = data.expected_seconds(attempt)

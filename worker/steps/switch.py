@@ -16,7 +16,7 @@ from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
 from worker.release import Release, given_files, with_other_contents
-from worker.steps import as_before, before, leaving, quiet
+from worker.steps import as_before, before, leaving, pinned, quiet
 from worker.steps.attempt import Attempt, Facts
 from worker.steps.mounts import sources
 
@@ -32,6 +32,7 @@ def run(attempt: Attempt) -> Facts:
     warnings = []
     if not attempt.going_back and attempt.deployment.kind != "restore":
         warnings = move_forward(attempt)
+    pinned.refuse_to_switch(attempt, target)
     for name, image in target.images.values():
         if attempt.engine.image_id(name) != image:
             attempt.engine.tag(image, name)
