@@ -56,15 +56,15 @@ def _remedy(attempt: Attempt, error: SheetanchorError) -> str:
 
 
 def _known(attempt: Attempt) -> Forecast:
-    """Return what the steps that went well have found."""
+    """Return what the steps that went well have found; None for what nobody looked at."""
     names = ("revision", "previous_revision", "message", "author")
     found = {name: attempt.fact("preflight", name) for name in names}
     changed = attempt.fact("pull", "changed", [])
     steps = ("preflight", "pull")
     found["warnings"] = [one for step in steps for one in attempt.fact(step, "new_warnings", [])]
-    found |= {"files_changed": len(changed), "files": changed[:NAMED]}
     found["space"] = [one["text"] for one in attempt.fact("preflight", "space", [])]
-    return {**found, **_commits(attempt), **_ways_back(attempt), **_past(attempt)}
+    found |= {"files_changed": attempt.fact("pull", "files_changed"), "files": changed[:NAMED]}
+    return {**found, **_commits(attempt), **ways_back(attempt), **past(attempt)}
 
 
 def _commits(attempt: Attempt) -> Forecast:
@@ -77,13 +77,13 @@ def _commits(attempt: Attempt) -> Forecast:
     own = [*attempt.fact("pull", "own_commits", ()), *attempt.fact("pull", "branch_commits", ())]
     edited = attempt.checkout.edited("HEAD", without=attempt.left_alone) if revision else []
     return {
-        "commits_new": len(commits),
+        "commits_new": len(commits) if known else None,
         "commits": commits[:NAMED],
         "would_be_kept_aside": {"commits": own, "files": edited[:NAMED]},
     }
 
 
-def _ways_back(attempt: Attempt) -> Forecast:
+def ways_back(attempt: Attempt) -> Forecast:
     """Return the revision to go back to, and for how long writes could be set aside.
 
     Seconds from the new version's start to its commit at the latest; None when
@@ -156,14 +156,14 @@ def _settled(service: dict[str, Any]) -> bool:
     return not (service.get("build") or binds)
 
 
-def _past(attempt: Attempt) -> Forecast:
+def past(attempt: Attempt) -> Forecast:
     """Return the medians of the last deployments; None before the first."""
-    past = [one.records() for one in journals(attempt.state.journals, attempt.clock)[-PAST:]]
-    done = [record for records in past for record in records if record["event"] == "done"]
-    ends = [records[-1]["facts"] for records in past if records]
+    found = [one.records() for one in journals(attempt.state.journals, attempt.clock)[-PAST:]]
+    done = [record for records in found for record in records if record["event"] == "done"]
+    ends = [records[-1]["facts"] for records in found if records]
     backups = [record["facts"] for record in done if record["step"] == "backup"]
     return {
-        "expected_backup_bytes": _median(backups, "bytes"),
+        "expected_backup_bytes": _whole(_median(backups, "bytes")),
         "expected_backup_seconds": _median(backups, "backup_seconds"),
         "expected_outage_seconds": _median(ends, "outage_seconds"),
     }
@@ -171,7 +171,11 @@ def _past(attempt: Attempt) -> Forecast:
 
 def _median(facts: Iterable[Mapping[str, Any]], name: str) -> float | None:
     found = [one[name] for one in facts if one.get(name) is not None]
-    return median(found) if found else None
+    return round(median(found), 1) if found else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _forget(attempt: Attempt) -> None:

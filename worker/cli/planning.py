@@ -68,7 +68,7 @@ LISTS = ("services", "files", "commits", "warnings", "would_be_kept_aside", "spa
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    shown = {key: value for key, value in found.items() if key not in LISTS}
+    shown = {key: _told(value) for key, value in found.items() if key not in LISTS}
     for key in ("revision", "previous_revision", "returns_to"):
         shown[key] = text.revision(found.get(key))
     services = {key: ", ".join(names) for key, names in found.get("services", {}).items()}
@@ -79,3 +79,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lists.append(("space", found.get("space", [])))
     listed = [f"{what}: {one}" for what, ones in lists for one in ones]
     return output.fields(named) + listed + [f"warning: {one}" for one in found.get("warnings", [])]
+
+
+def _told(value: object) -> object:
+    """Return seconds without the digits that say nothing."""
+    return f"{value:g}" if isinstance(value, float) else value
