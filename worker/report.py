@@ -55,21 +55,43 @@ class Report:
         self._screen = screen
         self._ask_again = 0.0
         self._passed = clock.monotonic()
+        self._failed: tuple[str, str] | None = None  # the step that is tried again, and why
+        self._said: set[str] = set()  # of and since its failure
 
     def record(self, record: Record) -> None:
         """Publish the deployment as the journal has it now."""
         shown = view(self._deployment, self._journal.records())
         self._try(lambda ledger: ledger.publish(cleaned(shown, self._redact), self._deployment))
+        if self._is_told(record):
+            return
         if record["event"] != "end":
-            self._write(f"{record['phase']}.{record['step']} {record['event']}")
+            why = record["facts"].get("failure")
+            said = f"{record['phase']}.{record['step']} {record['event']}"
+            self._write(f"{said}: {why}" if why else said)
         if self._screen:
             self._screen.record(record)
+
+    def _is_told(self, record: Record) -> bool:
+        """Return whether it is only the next try of a step, every 2 s for up to 10 minutes."""
+        step, why = f"{record['phase']}.{record['step']}", record["facts"].get("failure")
+        last = self._failed
+        if record["event"] == "intent":
+            return last is not None and last[0] == step
+        self._failed = (step, str(why)) if record["event"] == "failed" else None
+        if self._failed and self._failed == last:
+            return True
+        self._said = {f"{record['step']} failed: {why}"}
+        return False
 
     def line(self, text: str) -> None:
         """Write one line to the log, redacted, control characters escaped.
 
         Of passing lines the log keeps one now and then, so that who follows it sees it move.
         """
+        if self._failed:
+            if text in self._said:
+                return
+            self._said.add(text)
         passing, now = isinstance(text, Passing), self._clock.monotonic()
         clean = plain(self._redact(text))
         if not passing or now - self._passed >= PASSING_EVERY:

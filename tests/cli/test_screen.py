@@ -40,6 +40,38 @@ def test_plain_lines_name_steps_and_seconds(capsys):
     assert said.out == ""
 
 
+def test_refusal_is_left_to_the_last_words_and_a_way_back_says_why_it_begins(capsys):
+    refused, undone = Lines(), Lines()
+
+    for screen in (refused, undone):
+        screen.record(record("health", "intent"))
+        screen.record(record("health", "failed", second=2, failure="no answer"))
+    undone.record(record("halt", "intent", phase="way_back"))
+    undone.record(record("halt", "done", phase="way_back"))
+    for screen in (refused, undone):
+        screen.record(record("end", "end", phase="after"))
+        screen.line("failed")
+
+    failed = ["health ...", "health failed after 2.0 s"]
+    assert capsys.readouterr().err.splitlines() == [
+        *failed,
+        *failed,
+        "  no answer",
+        "way back: halt ...",
+        "way back: halt done in 0.0 s",
+    ]
+
+
+def test_live_view_keeps_why_the_way_back_begins_in_sight():
+    stream = io.StringIO()
+    view = LiveView(Console(file=stream, markup=False, highlight=False, emoji=False, width=80))
+
+    view.record(record("health", "failed", failure="no answer"))
+    view.record(record("halt", "intent", phase="way_back"))
+
+    assert stream.getvalue().splitlines() == ["health failed after 0.0 s", "  no answer"]
+
+
 def test_live_view_does_not_read_markup():
     stream = io.StringIO()
     console = Console(file=stream, markup=False, highlight=False, emoji=False, width=80)

@@ -21,20 +21,44 @@ from worker.report import Screen
 _clock = SystemClock()
 
 
+class Story:
+    """What of a deployment people have not been told yet.
+
+    Why a step failed is told once: when the way back begins, which may take long, or
+    else by the command's last words, which have the remedy, too.
+    """
+
+    def __init__(self) -> None:
+        self._began: dict[str, str] = {}
+        self._why = ""
+        self.ended = False  # then the last words follow
+
+    def of(self, record: Record) -> list[str]:
+        """Return sentences for a record: the last is its own."""
+        told = [sentence(record, self._began)]
+        way_back = record["phase"] == "way_back"
+        if way_back and self._why:
+            told, self._why = [self._why, *told], ""
+        if record["event"] == "failed" and not way_back:
+            self._why = plain(f"  {record['facts'].get('failure', '')}")
+        self.ended = self.ended or record["event"] == "end"
+        return [text for text in told if text]
+
+
 class Lines:
     """Plain lines: for a pipe, a file, a cron mail."""
 
     def __init__(self) -> None:
-        self._began: dict[str, str] = {}
+        self._story = Story()
 
     def record(self, record: Record) -> None:
         """Print that a step began or ended."""
-        if text := sentence(record, self._began):
+        for text in self._story.of(record):
             output.tell(text)
 
     def line(self, text: str) -> None:
         """Print a line of the log; how far something is, is for who looks at this moment."""
-        if not isinstance(text, Passing):
+        if not isinstance(text, Passing) and not self._story.ended:
             output.tell(f"  {text}")
 
 
@@ -43,15 +67,16 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._began: dict[str, str] = {}
+        self._story = Story()
         self._step, self._since, self._last = "starting", _clock.monotonic(), ""
 
     def record(self, record: Record) -> None:
         """Show that a step began, or print that it ended."""
-        text = sentence(record, self._began)
+        told = self._story.of(record)
         if record["event"] == "intent":
-            self._step, self._since, self._last = text, _clock.monotonic(), ""
-        elif text:
+            self._since, self._last = _clock.monotonic(), ""
+            self._step = told.pop() if told else self._step
+        for text in told:
             self._console.print(Text(text))
 
     def line(self, text: str) -> None:
@@ -102,6 +127,6 @@ def sentence(record: Record, began: dict[str, str]) -> str:
     ended = parse(record["time"])
     since = parse(began[name]) if name in began else ended
     took = f"{(ended - since).total_seconds():.1f} s"
-    if event == "failed":
+    if event == "failed" and record["phase"] == "way_back":
         return plain(f"{name} failed after {took}: {record['facts'].get('failure', '')}")
-    return f"{name} done in {took}"
+    return f"{name} {'failed after' if event == 'failed' else 'done in'} {took}"
