@@ -50,6 +50,9 @@ class Operations:
         there = self._to_act_on()
         self._stop(there)
         self._hold("stopped by hand")
+        if (self.decisions.read()["hold"] or {}).get("kind") not in UNTIL_ENDED:
+            again = f"to keep it stopped, run `sheetanchor freeze {self.app.name}`"
+            self.say(f"the next push to {self.app.branch} starts it again; {again}")
         for one in there:
             if one.policy.get("Name") == "always":
                 self.say(f"{one.name} has `restart: always`: Docker's own next start starts it too")

@@ -156,8 +156,11 @@ def test_stop_holds_the_head_that_was_fetched_last(cli, project):
     subprocess.run([*git, "update-ref", "refs/sheetanchor/remote/main", head], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "local"], check=True)
 
-    hold = cli("stop", cli.app, "--json", SUDO_USER="ann").json["hold"]
+    ran = cli("stop", cli.app, "--json", SUDO_USER="ann")
 
+    assert "the next push to main starts it again" in ran.err
+    assert f"`sheetanchor freeze {cli.app}`" in ran.err
+    hold = ran.json["hold"]
     assert hold["head"] == head
     assert hold["by"] == "ann"
 
@@ -170,6 +173,7 @@ def test_stop_of_a_frozen_app_outlasts_the_freeze(cli, project):
     ran = cli("stop", cli.app)
 
     assert "stays frozen, too: exams" in ran.err
+    assert "starts it again" not in ran.err
     held = project.decisions.read()["hold"]
     assert (held["kind"], held["under"]["kind"]) == ("frozen", "stopped")
     project.decisions.lift("frozen", by="ann", at="later")
