@@ -17,16 +17,14 @@ from webhook.asking import Asked, Reason, accepted, app_named, deployment_named,
 from worker.cancels import Cancel, Cancels
 from worker.clock import rfc3339
 from worker.config import App
-from worker.deployment import Deployment, Status, new_id
-from worker.errors import EndedError, NotFoundError, UnavailableError, UsageError
+from worker.deployment import Deployment, Status, new_id, refused_for
+from worker.errors import EndedError, NotFoundError, UnavailableError
 from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.requests import APPROVE, FREEZE, RESUME, UNFREEZE, Request, Requests
 from worker.state import State
 
 log = logging.getLogger(__name__)
 bp = Blueprint("orders", __name__, url_prefix="/api/v1")
-
-APPROVABLE = ("new_privileges", "lost_data")  # facts of the step that refused
 
 
 class Why(Asked):
@@ -62,21 +60,15 @@ def cancel(deployment: str) -> ResponseReturnValue:
 @bp.post("/deployments/<deployment>/approve")
 def approve(deployment: str) -> ResponseReturnValue:
     """Approve the new privileges, or the lost mounts, of a refused revision; queue it anew."""
-    asked, shown = parse(Why), deployment_named(deployment)
-    named = any(step["facts"].get(fact) for step in shown["steps"] for fact in APPROVABLE)
-    if shown["status"] != Status.FAILED or not named:
-        raise UsageError(
-            f"The deployment ({shown['status']}) was not refused for new privileges.",
-            remedy="Name one that was: its steps list them, or the mounts that it takes away.",
-        )
-    order = _order(deployment)
+    asked = parse(Why)
+    what, order = refused_for(deployment_named(deployment)), _order(deployment)
     _leave(app_named(order.app), APPROVE, line(asked.reason), deployment)
     return accepted(
         intake().request(
             order.app,
             order.kind,
             by=g.token.name,
-            reason=f"approved the privileges of {deployment}",
+            reason=f"approved {what} of {deployment}",
             revision=order.wanted,
             options=order.options,
         )

@@ -13,10 +13,15 @@ from enum import StrEnum
 from typing import Any, Self
 
 from worker.clock import parse
+from worker.errors import UsageError
 
 ID = re.compile(r"^[0-9]{8}t[0-9]{6}-[0-9a-f]{6}$")
 Began = dict[int, Mapping[str, Any]]  # a step's place -> the record of its intent
 PERSONS = ("api", "cli")  # triggers that are a person's
+_APPROVABLE = {  # facts of the step that refused
+    "new_privileges": "the privileges",
+    "lost_data": "the lost mounts",
+}
 REVISION = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 
 
@@ -80,6 +85,26 @@ class Deployment:
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Return the deployment that `as_dict` wrote."""
         return cls(**fields)
+
+
+def refused_for(shown: Mapping[str, Any]) -> str:
+    """Return, in words, that for which a deployment was refused and which can be approved.
+
+    `shown` is a `view`. Raises UsageError when there is nothing of the kind.
+    """
+    found = [
+        what
+        for step in shown["steps"]
+        for fact, what in _APPROVABLE.items()
+        if step["facts"].get(fact)
+    ]
+    if shown["status"] != Status.FAILED or not found:
+        raise UsageError(
+            f"Deployment {shown['id']} ({shown['status']}) was not refused for new privileges"
+            " or lost mounts.",
+            remedy="Name one that was: its steps list what it asks for.",
+        )
+    return found[-1]
 
 
 def new_id(now: datetime) -> str:

@@ -11,8 +11,8 @@ from worker.approvals import Approvals
 from worker.clock import Clock, rfc3339
 from worker.config import App
 from worker.decisions import Decisions
-from worker.deployment import Deployment, Status, new_id, view
-from worker.errors import NotFoundError, SheetanchorError, UnavailableError, UsageError
+from worker.deployment import Deployment, new_id, refused_for, view
+from worker.errors import NotFoundError, SheetanchorError, UnavailableError
 from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.journal import Journal
 from worker.ledger import Ledger
@@ -124,11 +124,7 @@ def _refused_for(journal: Journal) -> tuple[str, list[str]]:
     asked = journal.deployment()
     if asked is None:
         raise NotFoundError(f"There is no deployment {journal.path.stem}.", remedy="Name another.")
-    status = view(asked, journal.records())["status"]
-    for record in reversed(journal.records()):
-        if status == Status.FAILED and "privileges" in record["facts"]:
-            return record["facts"]["revision"], record["facts"]["privileges"]
-    raise UsageError(
-        f"Deployment {asked.id} ({status}) was not refused for new privileges.",
-        remedy="Name one that was; `sheetanchor history APP` lists them.",
-    )
+    records = journal.records()
+    refused_for(view(asked, records))
+    facts = next(one["facts"] for one in reversed(records) if "privileges" in one["facts"])
+    return facts["revision"], facts["privileges"]

@@ -76,6 +76,7 @@ def test_way_back_gives_each_container_its_anonymous_volume_back(world):
     ended = world.cli_json(*told, check=1)
 
     assert ended["status"] == "rolled_back", ended
+    assert ended["reason"] == f"approved the lost mounts of {refused['id']}"
     assert world.fingerprint() == before
     assert [in_side(world, index, "cat", "/precious/it") for index in (1, 2)] == ["1\n", "2\n"]
 

@@ -141,9 +141,11 @@ def refused(ledger, queued, **step):
     ledger.publish(view(queued) | {"status": "failed", "steps": [pull]}, queued)
 
 
-@pytest.mark.parametrize("fact", ["new_privileges", "lost_data"])
+@pytest.mark.parametrize(
+    ("fact", "what"), [("new_privileges", "the privileges"), ("lost_data", "the lost mounts")]
+)
 def test_approval_queues_the_deployment_anew_in_the_admins_name(
-    client, bearer, state, ledger, queued, fact
+    client, bearer, state, ledger, queued, fact, what
 ):
     refused(ledger, queued, **{"new_privileges": "", fact: "service web has had more"})
 
@@ -159,7 +161,7 @@ def test_approval_queues_the_deployment_anew_in_the_admins_name(
         "deploy",
         queued.options,
     )
-    assert anew.reason == f"approved the privileges of {queued.id}"
+    assert anew.reason == f"approved {what} of {queued.id}"
 
 
 @pytest.mark.parametrize(

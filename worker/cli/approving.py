@@ -6,6 +6,7 @@ from worker.cli import deploying, output, past
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session, person
 from worker.clock import rfc3339
+from worker.deployment import refused_for
 from worker.jobs import Runner
 
 
@@ -27,5 +28,5 @@ def approve(session: Session, deployment: str) -> int:
         for one in privileges:
             output.tell(f"approved for {revision[:12]}: {one}")
 
-    reason = f"approved the privileges of {shown['id']}"
+    reason = f"approved {refused_for(shown)} of {shown['id']}"
     return deploying.try_again(session, journal, reason, first=note)
