@@ -7,7 +7,7 @@ from worker.decisions import Decisions, in_turn, is_put_off, judge, runs
 from worker.deployment import Deployment
 from worker.errors import HeldError, SkippedError
 
-A, B = "a" * 40, "b" * 40
+A, B, C, D = (letter * 40 for letter in "abcd")
 
 
 def deployment(trigger="push", kind="deploy", **options):
@@ -53,6 +53,23 @@ def test_a_hold_lasts_until_a_newer_head(decisions, kind):
     with pytest.raises(SkippedError, match="because"):
         judge(decisions.read(), deployment(), B)
     judge(decisions.read(), deployment(), A)
+
+
+@pytest.mark.parametrize("trigger", ["push", "reconcile"])
+def test_what_a_person_rolled_back_from_stays_away_when_the_branch_went_back_to_it(
+    decisions, trigger
+):
+    """The last head that was fetched is a newer one, which had failed; nobody saw the move."""
+    decisions.decide(C, "failed", "d1", "now", "broken")
+    decisions.hold("rolled_back", by="ann", at="now", reason="because", head=C, left=B)
+
+    with pytest.raises(SkippedError, match="because"):
+        judge(decisions.read(), deployment(trigger), B)
+    decisions.decide(B, "cancelled", "d2", "now", None)
+    assert decisions.read()["hold"]["left"] == B
+    judge(decisions.read(), deployment(trigger), D)
+    decisions.decide(D, "failed", "d3", "now", "broken")
+    judge(decisions.read(), deployment(trigger), B)  # after a newer one, a move like any other
 
 
 def test_inconsistent_stops_people_too_but_not_a_restore(decisions):

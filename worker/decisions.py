@@ -56,14 +56,15 @@ class Decisions:
         at: str,
         reason: str,
         head: str | None,
-        restore: str | None = None,
+        **more: str | None,
     ) -> None:
         """Hold automatic deployments: until a newer head, or until a person ends it.
 
-        `restore`: the backup that a failed way back did not put back.
+        `more` may have `restore`, the backup that a failed way back did not put back, and
+        `left`, the revision that a person rolled back from.
         """
         new = {"kind": kind, "by": by, "at": at, "reason": reason, "head": head}
-        new |= {"restore": restore} if restore else {}
+        new |= {name: value for name, value in more.items() if value}
         self.write(hold=_laid(self.read()["hold"], new))
 
     def lift(self, *kinds: str, by: str | None, at: str, reason: str | None = None) -> None:
@@ -169,9 +170,11 @@ def _holds(hold: dict[str, Any], deployment: Deployment, head: str) -> bool:
     """Whether a hold until a newer head is about this one.
 
     One whose head was not known when it began is about whatever reconcile finds;
-    a push is news.
+    a push is news. The branch may have gone back, unseen, to what a person rolled
+    back from: that is no newer head.
     """
-    return hold["head"] == head or (hold["head"] is None and deployment.trigger == "reconcile")
+    unknown = hold["head"] is None and deployment.trigger == "reconcile"
+    return unknown or head in (hold["head"], hold.get("left"))
 
 
 def _laid(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
@@ -196,7 +199,8 @@ def _outlived(hold: dict[str, Any] | None, head: str) -> dict[str, Any] | None:
     if hold is None:
         return None
     under = _outlived(hold.get("under"), head)
-    if hold["kind"] not in UNTIL_ENDED and hold["head"] not in (head, None):
+    lasts = hold["head"] is None or head in (hold["head"], hold.get("left"))
+    if hold["kind"] not in UNTIL_ENDED and not lasts:
         return under
     return {**hold, "under": under} if "under" in hold else hold
 

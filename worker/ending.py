@@ -29,6 +29,7 @@ def note_success(attempt: Attempt, release: Release | None) -> None:
             at=rfc3339(attempt.clock.now()),
             reason=reason,
             head=attempt.fact("preflight", "branch_head"),
+            left=attempt.fact("preflight", "previous_revision") if kind == "rolled_back" else None,
         )
     else:
         now = rfc3339(attempt.clock.now())

@@ -66,7 +66,7 @@ def test_rollback_keeps_the_data_and_nothing_brings_the_left_version_back(two):
     now = two.fingerprint()
     assert (now["database"], now["uploads"]) == (data["database"], data["uploads"])
     assert now["head"] == two.before_two
-    assert hold(two)["kind"] == "rolled_back"
+    assert (hold(two)["kind"], hold(two)["left"]) == ("rolled_back", left)
 
     again = two.deliver(left, before=two.before_two, guid=two.guid)
     assert again == (200, {"status": "duplicate", "deployment": two.second["id"]})
