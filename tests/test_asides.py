@@ -5,10 +5,9 @@ import subprocess
 import pytest
 
 from tests.clocks import FakeClock
+from tests.deployments import asked_for
 from worker import asides, configfile
 from worker.adapters.git import Checkout
-from worker.clock import rfc3339
-from worker.deployment import Deployment
 from worker.journal import Journal
 from worker.state import State
 
@@ -51,10 +50,7 @@ class Shop:
         if pulled.get("branch_commits"):
             self.git("update-ref", f"refs/sheetanchor/{identity}-branch", "HEAD")
         self.file.write_text("pushed")
-        now = rfc3339(self.clock.now())
-        asked = Deployment(
-            id=identity, app="shop", kind="deploy", trigger="push", by="ann", queued_at=now
-        )
+        asked = asked_for(id=identity)
         journal = Journal.begin(self.state.journals, asked, self.clock)
         journal.append("deploy", "pull", "done", pulled)
         if ends:

@@ -3,18 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.deployments import asked_for
 from worker.cancels import Cancel, Cancels
-from worker.deployment import Deployment
 from worker.errors import BusyError, CancelledError
 
-ONE = Deployment(
-    id="20261122t143000-3f9a1c",
-    app="shop",
-    kind="deploy",
-    trigger="push",
-    by="ann",
-    queued_at="2026-11-22T14:30:00.000Z",
-)
+ONE = asked_for()
 WISH = Cancel(ONE, by="bob", at="2026-11-22T14:31:00.000Z", reason="wrong branch")
 
 

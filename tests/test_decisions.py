@@ -3,23 +3,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.deployments import asked_for
 from worker.decisions import Decisions, in_turn, is_put_off, judge, runs
-from worker.deployment import Deployment
 from worker.errors import HeldError, SkippedError
 
 A, B, C, D = (letter * 40 for letter in "abcd")
 
 
 def deployment(trigger="push", kind="deploy", **options):
-    return Deployment(
-        id="20261122t100000-aaaaaa",
-        app="shop",
-        kind=kind,
-        trigger=trigger,
-        by="ann",
-        queued_at="2026-11-22T10:00:00Z",
-        options=options,
-    )
+    return asked_for(kind=kind, trigger=trigger, options=options)
 
 
 @pytest.fixture

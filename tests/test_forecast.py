@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.clocks import FakeClock
+from tests.deployments import asked_for
 from tests.steps.test_health import container
 from worker import configfile
-from worker.deployment import Deployment
 from worker.forecast import past, sorted_out, ways_back
 from worker.journal import Journal
 from worker.state import State
@@ -90,9 +90,7 @@ def test_nothing_is_set_aside_when_the_data_is_kept(attempt):
 
 
 def ended(attempt, number, size, seconds, outage):
-    asked = Deployment(
-        id=f"d{number:02}", app="shop", kind="deploy", trigger="push", by=None, queued_at="now"
-    )
+    asked = asked_for(id=f"d{number:02}")
     attempt.state.journals.mkdir(parents=True, exist_ok=True)
     journal = Journal.begin(attempt.state.journals, asked, attempt.clock)
     facts = {"bytes": size, "backup_seconds": seconds}

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.clocks import FakeClock
-from worker.deployment import Deployment
+from tests.deployments import asked_for
 from worker.journal import Journal
 from worker.redact import Passing
 from worker.report import Report
@@ -25,16 +25,8 @@ class Reported:
 
     def __init__(self, home):
         self.clock, self.watched, self.log = FakeClock(), Watched(), home / "log"
-        asked = Deployment(
-            id="20261122t143000-3f9a1c",
-            app="shop",
-            kind="deploy",
-            trigger="cli",
-            by="ann",
-            queued_at="2026-11-22T14:30:00Z",
-        )
         self.report = Report(
-            asked,
+            asked_for(),
             Journal(home / "journal", self.clock),
             self.log,
             ledger=None,

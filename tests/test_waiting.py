@@ -4,12 +4,13 @@ import subprocess
 
 import pytest
 
+from tests.deployments import asked_for
 from worker import configfile
 from worker.adapters.git import Checkout
 from worker.cancels import Cancel, Cancels
-from worker.clock import SystemClock, rfc3339
+from worker.clock import SystemClock
 from worker.decisions import Decisions
-from worker.deployment import Deployment, new_id
+from worker.deployment import new_id
 from worker.journal import Journal
 from worker.ledger import Ledger
 from worker.state import State
@@ -56,13 +57,10 @@ class Shop:
 
     def queue(self, trigger="push", kind="deploy", revision=None, pull=True):
         now = CLOCK.now()
-        one = Deployment(
+        one = asked_for(
             id=new_id(now),
-            app="shop",
             kind=kind,
             trigger=trigger,
-            by="ann",
-            queued_at=rfc3339(now),
             requested_revision=revision,
             options={"force": False, "pull": pull},
         )

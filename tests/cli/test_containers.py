@@ -7,11 +7,11 @@ import uuid
 
 import pytest
 
+from tests.deployments import asked_for
 from worker.adapters import compose, compose_command
 from worker.adapters.engine import Engine
 from worker.clock import SystemClock
 from worker.decisions import Decisions
-from worker.deployment import Deployment
 from worker.journal import Journal
 from worker.release import Release, image_names, pin_name
 
@@ -307,9 +307,7 @@ def test_followed_logs_end_with_the_containers(cli, project):
 
 def test_busy_app_is_4_and_nothing_is_touched(cli, project, held_lock):
     """At once: a deployment runs, which nobody waits for."""
-    running = Deployment(
-        id=RELEASE, app=cli.app, kind="deploy", trigger="push", by="ann", queued_at="now"
-    )
+    running = asked_for(id=RELEASE, app=cli.app)
     journals = cli.home / "state" / "apps" / cli.app / "journal"
     journals.mkdir(parents=True, exist_ok=True)
     Journal.begin(journals, running, SystemClock())

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from tests.deployments import asked_for
 from worker import configfile
 from worker.clock import SystemClock
 from worker.decisions import Decisions
-from worker.deployment import Deployment
 from worker.journal import Journal
 from worker.requests import Requests
 from worker.state import State
@@ -24,16 +24,8 @@ def state(cli):
 @pytest.fixture
 def busy(state, held_lock):
     """A deployment runs, which nobody waits for."""
-    running = Deployment(
-        id="20261122t143000-3f9a1c",
-        app="shop",
-        kind="deploy",
-        trigger="push",
-        by="ann",
-        queued_at="now",
-    )
     state.journals.mkdir(parents=True, exist_ok=True)
-    Journal.begin(state.journals, running, SystemClock())
+    Journal.begin(state.journals, asked_for(), SystemClock())
 
 
 def inconsistent(state, **more):

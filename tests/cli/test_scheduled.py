@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.backups.test_verify import flip
+from tests.deployments import asked_for
 from worker import configfile, lock
 from worker.backups import catalogue, drilled
 from worker.clock import SystemClock, parse, rfc3339
 from worker.decisions import Decisions
-from worker.deployment import Deployment
 from worker.jobs import Runner
 from worker.journal import Journal
 from worker.schedule import BACKUP, DRILL, Schedule
@@ -84,11 +84,7 @@ def test_busy_app_s_backup_waits_its_turn_and_is_told_and_the_drill_does_not_wai
 
 
 def test_backup_waits_until_a_dead_deployment_was_brought_to_its_end(slow):
-    dead = Deployment(
-        id="20261122t143000-3f9a1c", app="shop", kind="deploy", trigger="push", by="ann",
-        queued_at="2026-11-22T14:30:00.000Z",
-    )  # fmt: skip
-    Journal.begin(slow.runner.state.journals, dead, SystemClock())
+    Journal.begin(slow.runner.state.journals, asked_for(), SystemClock())
     slow.work_off()
     assert kinds(slow) == ["manual"]
     assert BACKUP in of(slow).due()

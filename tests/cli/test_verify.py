@@ -3,12 +3,12 @@
 import pytest
 
 from tests.backups.test_verify import flip
+from tests.deployments import asked_for
 from worker import configfile, lock
 from worker.backups import make
 from worker.backups.reading import reading
 from worker.backups.source import Source
 from worker.clock import SystemClock
-from worker.deployment import Deployment
 from worker.journal import Journal
 from worker.state import State
 
@@ -71,10 +71,7 @@ def test_prune_waits_for_a_deployment_and_looking_does_not(cli, backup, held_loc
 def test_backup_of_a_deployment_that_failed_before_its_fence_goes(cli, backup, status, goes):
     config = configfile.load(cli.config)
     app, clock = config.apps[cli.app], SystemClock()
-    asked = Deployment(
-        id="20261122t143000-3f9a1c", app="shop", kind="deploy", trigger="push", by="ann",
-        queued_at="2026-11-22T14:30:00.000Z",
-    )  # fmt: skip
+    asked = asked_for()
     journal = Journal.begin(State.of(config, app).journals, asked, clock)
     journal.append("after", "end", "end", {"status": status})
     made = make.make(

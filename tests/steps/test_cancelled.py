@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.deployments import asked_for
 from worker import configfile, pipeline, plan
 from worker.cancels import Cancel, Cancels
 from worker.clock import SystemClock
-from worker.deployment import Deployment
 from worker.errors import BusyError, CancelledError, StepError
 from worker.journal import Journal
 from worker.state import State
@@ -25,14 +25,7 @@ webhook_secret_file = "{home}/secret"
 [apps.shop.data]
 uploads = ["uploads"]
 """
-ONE = Deployment(
-    id="20261122t143000-3f9a1c",
-    app="shop",
-    kind="deploy",
-    trigger="push",
-    by="ann",
-    queued_at="2026-11-22T14:30:00.000Z",
-)
+ONE = asked_for()
 
 
 @pytest.fixture

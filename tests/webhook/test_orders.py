@@ -1,10 +1,8 @@
-from datetime import UTC, datetime
-
 import pytest
 
+from tests.deployments import asked_for
 from worker.cancels import Cancels
-from worker.clock import rfc3339
-from worker.deployment import Deployment, new_id, view
+from worker.deployment import view
 from worker.errors import CancelledError
 from worker.ledger import Ledger
 from worker.queue import queue
@@ -29,10 +27,7 @@ def state(config):
 
 @pytest.fixture
 def queued(ledger):
-    now = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
-    asked = Deployment(
-        id=new_id(now), app="thynk", kind="deploy", trigger="push", by="ann", queued_at=rfc3339(now)
-    )
+    asked = asked_for(app="thynk")
     ledger.accept(asked, guid=None)
     return asked
 
