@@ -16,7 +16,7 @@ from worker.backups import counted
 from worker.errors import HeldError, SheetanchorError, SkippedError
 from worker.journal import journals
 from worker.release import Release, replicas, with_other_contents
-from worker.steps import fence, preflight, present, pull
+from worker.steps import fence, health, preflight, present, pull
 from worker.steps.attempt import Attempt
 
 NAMED = 20  # changed files, and commits, that are named
@@ -90,8 +90,7 @@ def ways_back(attempt: Attempt) -> Forecast:
     the way back leaves the data as it is.
     """
     app = attempt.app
-    budget = max([one.health_budget for one in attempt.before], default=0.0)
-    longest = max(app.health.timeout, budget) + app.health.stable_for
+    longest = health.limit(app.health, attempt.before)
     return {
         "returns_to": attempt.fact("preflight", "previous_revision"),
         "could_set_aside_seconds": longest if app.rollback.data == "restore" else None,

@@ -1,7 +1,7 @@
 """What a deployment needs to know of a container: plain data, as Docker told it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
@@ -133,6 +133,11 @@ def stop_order(containers: Sequence[Container]) -> list[list[Container]]:
         waves.append(wave)
         left = [one for one in left if one not in wave]
     return waves
+
+
+def patience(containers: Iterable[Container]) -> float:
+    """Return the seconds that the most patient of their health checks asks for."""
+    return max((one.health_budget for one in containers), default=0.0)
 
 
 def inspected(raw: dict[str, Any]) -> Container:

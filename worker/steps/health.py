@@ -5,13 +5,13 @@ healthy second of a flapping container (measured). On the way back, *well*
 means: no worse than preflight saw it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.adapters import http
-from worker.adapters.containers import Container
-from worker.config import HealthUrl
+from worker.adapters.containers import Container, patience
+from worker.config import Health, HealthUrl
 from worker.errors import HealthError
 from worker.release import Release, policy_of, replicas
 from worker.steps import before, tripwire
@@ -57,12 +57,16 @@ def _tell_logs(attempt: Attempt) -> None:
             attempt.say(f"{one.name}: {line}")
 
 
+def limit(asked: Health, containers: Iterable[Container]) -> float:
+    """Return the seconds within which a release has to be well; its own checks may ask for more."""
+    return max(asked.timeout, patience(containers)) + asked.stable_for
+
+
 def wait_until_stable(attempt: Attempt, target: Release) -> Facts:
     """Return when the release was well for `stable_for` seconds on end. Raises HealthError."""
     health, clock = attempt.app.health, attempt.clock
-    budget = max([one.health_budget for one in attempt.containers], default=0.0)
     began = clock.monotonic()
-    deadline = began + max(health.timeout, budget) + health.stable_for
+    deadline = began + limit(health, attempt.containers)
     watch = Watch(restarts={one.id: one.restarts for one in attempt.before})
     calm_since: float | None = None
     complaint: str | None = "nothing was looked at"

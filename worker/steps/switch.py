@@ -11,7 +11,7 @@ at, and it is called again, up to three times.
 
 from collections.abc import Iterator
 
-from worker.adapters.containers import Container
+from worker.adapters.containers import Container, patience
 from worker.adapters.git import Head
 from worker.clock import rfc3339
 from worker.errors import StepError
@@ -51,7 +51,7 @@ def run(attempt: Attempt) -> Facts:
         "release": target.id,
         "serving_at": rfc3339(attempt.clock.now()),
         "new_warnings": warnings,
-        "health_budget": max([one.health_budget for one in attempt.containers], default=0.0),
+        "health_budget": patience(attempt.containers),
     }
 
 
