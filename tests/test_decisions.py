@@ -73,6 +73,17 @@ def test_inconsistent_stops_people_too_but_not_a_restore(decisions):
     judge(decisions.read(), deployment("cli", force=True), A)
 
 
+def test_remedy_of_lost_data_names_the_backup_and_a_resume_that_is_accepted(decisions):
+    about = {"by": None, "at": "now", "reason": "mongod was gone", "head": None}
+    decisions.hold("inconsistent", **about, restore="20261122_143000")
+
+    with pytest.raises(HeldError) as refused:
+        judge(decisions.read(), deployment(), A)
+
+    assert "`sheetanchor restore shop 20261122_143000`" in refused.value.remedy
+    assert "`sheetanchor resume shop --reason WHY`" in refused.value.remedy
+
+
 def hold(decisions, kind, head=None):
     decisions.hold(kind, by="ann", at="now", reason="because", head=head)
 

@@ -220,9 +220,10 @@ def _held(hold: dict[str, Any]) -> str:
 
 def _ending(hold: dict[str, Any], app: str) -> str:
     if hold["kind"] == "inconsistent":
-        restore = " ".join(filter(None, (app, hold.get("restore"))))
+        lost = hold.get("restore")
+        restore, why = (f"{app} {lost}", " --reason WHY") if lost else (app, "")
         return (
             f"Mend the cause, then run `sheetanchor restore {restore}`; or, once app and data are"
-            f" right as they are, `sheetanchor resume {app}`."
+            f" right as they are, `sheetanchor resume {app}{why}`."
         )
     return f"Run `sheetanchor unfreeze {app}`, or deploy with --force."
