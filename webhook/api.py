@@ -18,6 +18,7 @@ from webhook.asking import (
     intake,
     line,
     parse,
+    refuse_unknown_backup,
 )
 from worker.config import App
 from worker.deployment import ID
@@ -46,6 +47,14 @@ class Rollback(Asked):
     to: DeploymentId | None = None
     data: Literal["keep", "restore"] = "keep"
     confirm: str | None = None
+    reason: Reason | None = None
+
+
+class Restore(Asked):
+    """`POST apps/<app>/backups/<id>/restore`; `confirm` is the app's name."""
+
+    confirm: str | None = None
+    only: Literal["mongodb", "uploads", "env"] | None = None
     reason: Reason | None = None
 
 
@@ -87,10 +96,8 @@ def rollback(name: str) -> ResponseReturnValue:
     app, asked = app_named(name), parse(Rollback)
     if asked.to and deployment_named(asked.to)["app"] != app.name:
         raise NotFoundError(f"{asked.to} is not {app.name}'s.", remedy="Name one of its own.")
-    if asked.data == "restore" and asked.confirm != app.name:
-        raise UsageError(
-            "Restoring data was not confirmed.", remedy=f'Send "confirm": "{app.name}" with it.'
-        )
+    if asked.data == "restore":
+        _refuse_unconfirmed(app, asked.confirm)
     return accepted(
         intake().request(
             app.name,
@@ -100,6 +107,30 @@ def rollback(name: str) -> ResponseReturnValue:
             options={"to": asked.to, "data": asked.data},
         )
     )
+
+
+@bp.post("/apps/<name>/backups/<backup>/restore")
+def restore(name: str, backup: str) -> ResponseReturnValue:
+    """Queue a restore; only if the app's name confirms it. The app is stopped for it."""
+    app, asked = app_named(name), parse(Restore)
+    refuse_unknown_backup(app, backup)
+    _refuse_unconfirmed(app, asked.confirm)
+    return accepted(
+        intake().request(
+            app.name,
+            "restore",
+            by=g.token.name,
+            reason=line(asked.reason),
+            options={"backup": backup, "only": asked.only},
+        )
+    )
+
+
+def _refuse_unconfirmed(app: App, confirm: str | None) -> None:
+    if confirm != app.name:
+        raise UsageError(
+            "Restoring data was not confirmed.", remedy=f'Send "confirm": "{app.name}" with it.'
+        )
 
 
 @bp.get("/apps/<name>/deployments")

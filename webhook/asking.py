@@ -1,5 +1,6 @@
 """What a request asks for: its body, and the app or deployment that its address names."""
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
@@ -13,7 +14,8 @@ from webhook.intake import Intake
 from worker.config import App
 from worker.configfile import app_of
 from worker.deployment import ID, REVISION
-from worker.errors import NotFoundError, UsageError
+from worker.errors import NotFoundError, UnavailableError, UsageError
+from worker.formats import BACKUP_ID
 from worker.redact import stripped
 
 MOST = 64 * 1024  # bytes of a request
@@ -51,6 +53,17 @@ def deployment_named(deployment_id: str) -> dict[str, Any]:
             "There is no such deployment.", remedy="List them: apps/APP/deployments."
         )
     return found
+
+
+def refuse_unknown_backup(app: App, backup: str) -> None:
+    """Raise NotFoundError for a backup that is not listed; without Redis none is known."""
+    known = bool(BACKUP_ID.fullmatch(backup))
+    with suppress(UnavailableError):
+        known = known and backup in [one["id"] for one in intake().ledger.backups(app.name)]
+    if not known:
+        raise NotFoundError(
+            "The app has no such backup.", remedy=f"List them: apps/{app.name}/backups."
+        )
 
 
 def parse(model: type[Model]) -> Model:

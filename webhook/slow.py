@@ -5,20 +5,17 @@ it counts also if Redis then loses all.
 """
 
 import logging
-from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
 
 from flask import Blueprint, g, url_for
 from flask.typing import ResponseReturnValue
 
-from webhook.asking import Asked, app_named, intake, parse
+from webhook.asking import Asked, app_named, intake, parse, refuse_unknown_backup
 from worker.clock import rfc3339
 from worker.config import App
 from worker.deployment import new_id
-from worker.errors import NotFoundError, UnavailableError
-from worker.formats import BACKUP_ID
-from worker.requests import SLOW, VERIFY, Request, Requests
+from worker.requests import BACKUP, SLOW, VERIFY, Request, Requests
 from worker.state import State
 
 log = logging.getLogger(__name__)
@@ -29,27 +26,27 @@ class Nothing(Asked):
     """A body that says nothing more."""
 
 
+@bp.post("/apps/<name>/backups")
+def make(name: str) -> ResponseReturnValue:
+    """Have a backup made as soon as nobody works on the app; the list then shows it."""
+    app = app_named(name)
+    parse(Nothing)
+    request = _leave(app, BACKUP, None)
+    answer = {"status": "accepted", "app": app.name, "request": request.id}
+    where = url_for("api.backups", name=app.name)
+    return answer, HTTPStatus.ACCEPTED, {"Location": where}
+
+
 @bp.post("/apps/<name>/backups/<backup>/verify")
 def verify(name: str, backup: str) -> ResponseReturnValue:
     """Have a backup read back, every byte; the list of backups then shows the result."""
     app = app_named(name)
     parse(Nothing)
-    _refuse_unknown(app, backup)
+    refuse_unknown_backup(app, backup)
     request = _leave(app, VERIFY, backup)
     answer = {"status": "accepted", "app": app.name, "backup": backup, "request": request.id}
     where = url_for("api.backups", name=app.name)
     return answer, HTTPStatus.ACCEPTED, {"Location": where}
-
-
-def _refuse_unknown(app: App, backup: str) -> None:
-    """Raise NotFoundError for a backup that is not listed; without Redis none is known."""
-    known = bool(BACKUP_ID.fullmatch(backup))
-    with suppress(UnavailableError):
-        known = known and backup in [one["id"] for one in intake().ledger.backups(app.name)]
-    if not known:
-        raise NotFoundError(
-            "The app has no such backup.", remedy=f"List them: apps/{app.name}/backups."
-        )
 
 
 def _leave(app: App, verb: str, backup: str | None) -> Request:

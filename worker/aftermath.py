@@ -10,7 +10,7 @@ from typing import Any
 
 from worker import asides, durable
 from worker.adapters.engine import Engine
-from worker.backups import catalogue, drilled, old, retention, seen, unread
+from worker.backups import catalogue, drilled, old, retention, seen, undone
 from worker.backups.catalogue import Backup
 from worker.backups.losses import lost_most
 from worker.clock import Clock, SystemClock
@@ -129,16 +129,16 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "remote": _remote(state),
         "last_verified_backup": verified[0] if verified else None,
         "drill": drilled.read(state.drill),
-        "unread": _unread(state, backups),
+        "undone": _undone(state, backups),
         "schedule": Schedule.of(app, state, SystemClock()).view(),
         **_outgoing(app, state),
     }
 
 
-def _unread(state: State, backups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return which backups could not be read back when that was asked; not of those that went."""
+def _undone(state: State, backups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what was asked for and could not be done, but of backups that went."""
     there = {None, *(one["id"] for one in backups)}
-    return [one for one in unread.read(state.unread) if one["backup"] in there]
+    return [one for one in undone.read(state.undone) if one["backup"] in there]
 
 
 def _outgoing(app: App, state: State) -> dict[str, Any]:

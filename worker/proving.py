@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from worker import configfile
-from worker.backups import catalogue, drilled, old, unread
+from worker.backups import catalogue, drilled, old, undone
 from worker.backups.catalogue import Backup
 from worker.backups.drill import Drilled, drill
 from worker.backups.progress import Progress
@@ -25,7 +25,7 @@ from worker.backups.verify import Reader
 from worker.clock import rfc3339
 from worker.errors import BackupError, DiedError, NotFoundError, SheetanchorError
 from worker.jobs import Runner
-from worker.requests import Request
+from worker.requests import VERIFY
 from worker.steps import data
 from worker.steps.attempt import mongo_at, mongodb_uri
 
@@ -55,7 +55,7 @@ class Proving:
             with nullcontext() if backup else suppress(NotFoundError):  # retention was first
                 one = self._read_old(path) if path in theirs else self._read_back(path, reader)
                 found.append((path.name, one))
-        unread.over(self.runner.state.unread, backup)
+        undone.over(self.runner.state.undone, VERIFY, backup)
         self.runner.show()
         return found
 
@@ -90,19 +90,6 @@ class Proving:
         log.info("drill.passed", extra={"app": runner.app.name, "backup": done.backup})
         runner.show()
         return done
-
-    def note_unread(self, asked: Request, error: SheetanchorError) -> None:
-        """Have it seen that what was asked for was not done; it proves nothing of a backup."""
-        runner, redact = self.runner, configfile.redactor(self.runner.app)
-        failure = {
-            "backup": asked.backup,
-            "at": rfc3339(runner.clock.now()),
-            "by": asked.by,
-            "why": redact(error.message),
-            "remedy": redact(error.remedy),
-        }
-        unread.noted(runner.state.unread, failure)
-        runner.show()
 
     def give_up_drill(self, tries: int) -> None:
         """Tell that drills die; remove what the last one left, as far as that can be done."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from worker import durable
 
 FREEZE, UNFREEZE, RESUME, APPROVE = VERBS = ("freeze", "unfreeze", "resume", "approve")
-VERIFY, DRILL = SLOW = ("verify", "drill")
+VERIFY, DRILL, BACKUP = SLOW = ("verify", "drill", "backup")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,16 +16,15 @@ lock, as any other does: while it reads, no deployment may change what it reads.
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
+from functools import partial
 
 from worker import configfile, lock, logs, recovery, schedule
 from worker.adapters import process
+from worker.backups import undone
 from worker.backups.drill import Drilled
 from worker.clock import rfc3339
 from worker.deployment import new_id
@@ -39,13 +38,13 @@ from worker.errors import (
 )
 from worker.jobs import Runner, runner_of
 from worker.proving import Proving
-from worker.requests import DRILL, SLOW, Request, Requests
+from worker.requests import BACKUP, DRILL, SLOW, Request, Requests
 from worker.schedule import Schedule
 from worker.sending import Sending
+from worker.stoppable import stoppable
 
 TRIES = 3  # of what kills its process
 PATIENCE = 2.0  # seconds: a look whether the lock is free holds it for a moment
-CLEANS_UP_WITHIN = 5.0  # seconds; what is left then, the next run removes
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,8 @@ class Slow:
         with suppress(BusyError), self.alone():
             self._schedule.settle()
             self._back_up_if_due()
-            while asked := next(iter(self.requests.all()), None):
+            self._back_up_if_asked()
+            while asked := next((one for one in self.requests.all() if one.verb != BACKUP), None):
                 self._do(asked)
             self._send_what_is_due()
             if schedule.DRILL in self._schedule.due():
@@ -83,26 +83,36 @@ class Slow:
         """Send out what a good backup calls for; each failure is recorded and shown."""
         sending = Sending(self.runner)
         for name in sending.due():
-            with _stoppable(sending.begin(name)):
+            with stoppable(sending.begin(name)):
                 sending.send(name)
 
     def _back_up_if_due(self) -> None:
         """Make the scheduled backup, unless somebody works on the app: then it waits its turn."""
-        if schedule.BACKUP not in self._schedule.due():
-            return
+        if schedule.BACKUP in self._schedule.due():
+            made = partial(self.runner.back_up, "scheduled")
+            self._in_its_turn(lambda: self._on_time(schedule.BACKUP, made))
+
+    def _back_up_if_asked(self) -> None:
+        """Make the backups that were asked for, in their turn as well."""
+        for asked in self.requests.all():
+            if asked.verb == BACKUP:
+                self._in_its_turn(partial(self._do, asked))
+
+    def _in_its_turn(self, act: Callable[[], None]) -> None:
+        """Act while the app's lock is held, or leave it: it stays due, or asked for."""
         runner = self.runner
         try:
             with runner.locked(PATIENCE):
                 if recovery.open_journals(runner.state, runner.clock):
                     raise _busy(runner.app.name)  # a dead deployment, which is brought to its end
-                self._on_time(schedule.BACKUP, lambda: runner.back_up("scheduled"))
+                act()
         except BusyError as error:
             log.info("backup.waits", extra={"app": runner.app.name, "why": error.message})
 
     def _on_time(self, kind: str, act: Callable[[], object]) -> None:
         """Do what is due; its failure is recorded and shown, and a backup is tried again."""
         begun = self._schedule.begin(kind)
-        with _stoppable(lambda: self._schedule.put_back(kind, begun)):
+        with stoppable(lambda: self._schedule.put_back(kind, begun)):
             try:
                 act()
             except SheetanchorError as error:
@@ -145,7 +155,7 @@ class Slow:
             return
         begun = self.requests.begin(asked)
         log.info("slow.started", extra=extra)
-        with _stoppable(lambda: self.requests.put_back(asked)):
+        with stoppable(lambda: self.requests.put_back(asked)):
             try:
                 self._act(begun)
             except SheetanchorError as error:
@@ -156,6 +166,10 @@ class Slow:
     def _act(self, asked: Request) -> None:
         if asked.verb == DRILL:
             self._proving.drill()
+        elif asked.verb == BACKUP:
+            self.runner.back_up("manual")
+            undone.over(self.runner.state.undone, BACKUP)
+            self.runner.show()
         else:
             self._proving.verify(asked.backup)
 
@@ -164,15 +178,26 @@ class Slow:
             self._proving.give_up_drill(asked.tries)
             return
         died = DiedError(
-            f"The process that read it back died {asked.tries} times.",
-            remedy="Look for the cause in the system's log (no memory?), then verify again.",
+            f"The process that did it died {asked.tries} times.",
+            remedy="Look for the cause in the system's log (no memory?), then ask again.",
         )
         self._told(asked, died)
 
     def _told(self, asked: Request, error: SheetanchorError) -> None:
-        """Show a failed reading; a drill shows its own, and a backup that went is no loss."""
-        if asked.verb != DRILL and not isinstance(error, NotFoundError):
-            self._proving.note_unread(asked, error)
+        """Show what was not done; a drill shows its own, and a backup that went is no loss."""
+        if asked.verb == DRILL or isinstance(error, NotFoundError):
+            return
+        runner, redact = self.runner, configfile.redactor(self.runner.app)
+        failure = {
+            "verb": asked.verb,
+            "backup": asked.backup,
+            "at": rfc3339(runner.clock.now()),
+            "by": asked.by,
+            "why": redact(error.message),
+            "remedy": redact(error.remedy),
+        }
+        undone.noted(runner.state.undone, failure)
+        runner.show()
 
     def drill_noted(self, by: str) -> Drilled:
         """Drill; killed in the middle of it, a worker does it again. Needs `alone`."""
@@ -190,31 +215,6 @@ def _busy(app: str) -> BusyError:
         f"Other slow work of {app} runs already: a verify, a drill or an offsite copy.",
         remedy="Wait for that to end, then try again.",
     )
-
-
-@contextmanager
-def _stoppable(put_back: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM end what is done here at once, after `put_back`, as if it had not begun."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: now it cleans up
-        put_back()
-        end_soon()
-        log.info("slow.stopped")
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def end_soon() -> None:
-    """End this process in a while, whatever it does: a thread that hashes 50 GB hears nothing."""
-    at_last = threading.Timer(CLEANS_UP_WITHIN, os._exit, (0,))
-    at_last.daemon = True
-    at_last.start()
 
 
 def run_app(app: str, request: str) -> None:

@@ -16,6 +16,7 @@ from worker.bells import answer_bells
 from worker.clock import SystemClock
 from worker.config import App, Config
 from worker.outgoing import Outgoing
+from worker.requests import BACKUP as ASKED
 from worker.requests import SLOW, Requests
 from worker.schedule import BACKUP, Schedule
 from worker.sending import newest
@@ -69,9 +70,11 @@ class SlowScan(threading.Thread):
     def _waits(self, app: App, state: State) -> bool:
         """Return whether something is asked for or due that can be done now."""
         schedule = Schedule.of(app, state, SystemClock())
-        if Requests(state.slow, SLOW).all() or not schedule.is_settled():
+        asked = {one.verb for one in Requests(state.slow, SLOW).all()}
+        if asked - {ASKED} or not schedule.is_settled():
             return True
         due = [*schedule.due(), *self._to_send(app, state)]
+        due += [BACKUP] if asked and BACKUP not in due else []
         if BACKUP not in due:
             self._told.discard(app.name)
             return bool(due)

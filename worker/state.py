@@ -49,9 +49,9 @@ class State:
         return self.home / "drill.json"
 
     @property
-    def unread(self) -> Path:
-        """Which backups could not be read back, and why."""
-        return self.home / "unread.json"
+    def undone(self) -> Path:
+        """What was asked for and could not be done, and why."""
+        return self.home / "undone.json"
 
     @property
     def schedule(self) -> Path:

@@ -122,7 +122,7 @@ def test_worker_sends_the_newest_and_a_stop_is_no_failure(cli, backup, places, m
 
     with monkeypatch.context() as patched:
         patched.setattr("worker.offsite.Offsite.push", stop)
-        patched.setattr("worker.slow.end_soon", lambda: None)
+        patched.setattr("worker.stoppable.end_soon", lambda: None)
         with pytest.raises(SystemExit):
             work_off(cli)
     assert stopped == [True]

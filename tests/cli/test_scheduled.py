@@ -143,7 +143,7 @@ def test_nothing_is_done_while_other_slow_work_runs(slow):
 def test_backup_that_is_stopped_in_order_is_due_as_before(slow, monkeypatch):
     entries = slow.runner.state.schedule.read_text()
     monkeypatch.setattr(Runner, "back_up", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    monkeypatch.setattr("worker.slow.end_soon", lambda: None)
+    monkeypatch.setattr("worker.stoppable.end_soon", lambda: None)
     with pytest.raises(SystemExit):
         slow.work_off()
     assert json.loads(slow.runner.state.schedule.read_text()) == json.loads(entries)

@@ -9,12 +9,12 @@ import pytest
 
 from tests.backups.test_verify import flip
 from worker import configfile, lock
-from worker.backups import catalogue, drilled
+from worker.backups import catalogue, drilled, undone
 from worker.clock import SystemClock, rfc3339
 from worker.deployment import new_id
 from worker.errors import BackupError, UnavailableError
 from worker.jobs import Runner
-from worker.requests import DRILL, SLOW, VERIFY, Request, Requests
+from worker.requests import BACKUP, DRILL, SLOW, VERIFY, Request, Requests
 from worker.slow import TRIES, Slow
 
 
@@ -74,14 +74,41 @@ def test_what_kills_its_process_is_begun_three_times_and_then_given_up(
         slow.work_off()
     assert (acted, slow.requests.all()) == ([], [])
     shown = cli("status", "shop")
-    assert f"not read back {backup.id} at " in " ".join(shown.out.split())
+    assert f"not done verify {backup.id}, asked by ann: at " in " ".join(shown.out.split())
     assert "died 3 times. Look for the cause" in shown.out
     ask(slow, backup.id)
     slow.work_off()
-    assert "not read back" not in cli("status", "shop").out
+    assert "not done" not in cli("status", "shop").out
 
 
-def test_failed_reading_of_all_is_shown_until_all_were_read(slow, backup, monkeypatch, cli):
+def test_backup_that_is_asked_for_waits_its_turn_and_holds_up_no_other(slow, backup):
+    ask(slow, verb=BACKUP)
+    ask(slow, backup.id)
+    with lock.held(slow.runner.state.lock, "shop"):
+        slow.work_off()
+        assert [one.verb for one in slow.requests.all()] == [BACKUP]
+        assert listed(slow)[0].verified_at > backup.verified_at
+    slow.work_off()
+    assert slow.requests.all() == []
+    assert [(one.kind, bool(one.verified_at)) for one in listed(slow)] == [("manual", True)] * 2
+
+
+def test_backup_that_could_not_be_made_is_shown_until_one_was(slow):
+    blocked = slow.runner.app.checkout / "backups"
+    blocked.rename(slow.runner.app.checkout / "elsewhere")
+    blocked.write_text("in the way")
+    ask(slow, verb=BACKUP)
+    slow.work_off()
+    [failed] = undone.read(slow.runner.state.undone)
+    assert (failed["verb"], failed["by"]) == ("backup", "ann")
+    assert "File exists" in failed["why"]
+    blocked.unlink()
+    ask(slow, verb=BACKUP)
+    slow.work_off()
+    assert undone.read(slow.runner.state.undone) == []
+
+
+def test_failed_reading_of_all_is_shown_until_all_were_read(slow, backup, monkeypatch):
     def broken(*_):
         raise BackupError("It could not be read: Too many open files.", remedy="Raise it.")
 
@@ -90,12 +117,12 @@ def test_failed_reading_of_all_is_shown_until_all_were_read(slow, backup, monkey
         for named in (None, backup.id):
             ask(slow, named)
             slow.work_off()
-    found = cli("status", "shop", "--json").json["unread"]
+    found = undone.read(slow.runner.state.undone)
     assert [(one["backup"], one["by"]) for one in found] == [(None, "ann"), (backup.id, "ann")]
     assert found[0]["why"].endswith("Too many open files.")
     ask(slow)
     slow.work_off()
-    assert cli("status", "shop", "--json").json["unread"] == []
+    assert undone.read(slow.runner.state.undone) == []
 
 
 def test_drill_that_dies_each_time_is_told_and_its_scratch_is_removed(slow, backup):
@@ -113,7 +140,7 @@ def test_what_is_stopped_in_order_is_asked_for_as_before(slow, monkeypatch):
     asked = ask(slow)
     monkeypatch.setattr(Slow, "_act", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     at_last = []
-    monkeypatch.setattr("worker.slow.end_soon", lambda: at_last.append("ended"))
+    monkeypatch.setattr("worker.stoppable.end_soon", lambda: at_last.append("ended"))
     with pytest.raises(SystemExit):
         slow.work_off()
     assert at_last == ["ended"]

@@ -94,6 +94,28 @@ def test_verify_is_done_while_a_deployment_builds_and_the_list_shows_the_damage(
     assert waits(world) == []
 
 
+def test_backup_and_restore_are_asked_for_over_the_api(world):
+    before = {one["id"] for one in world.backups()}
+    path = f"/apps/{world.name}/backups"
+    assert world.api("POST", path)[0] == 202
+
+    def made():
+        there = world.api("GET", path)[1]["backups"]
+        return next((one for one in there if one["id"] not in before), None)
+
+    new = until(made, "it is made and listed")
+    assert (new["kind"], bool(new["verified_at"])) == ("manual", True)
+    good = world.fingerprint()
+    world.db.documents.delete_many({})
+    asked = {"confirm": world.name, "reason": "all documents are gone"}
+    status, answer = world.api("POST", f"{path}/{new['id']}/restore", asked)
+    assert status == 202, answer
+    ended = world.wait(answer["deployment"])
+    assert (ended["kind"], ended["status"], ended["trigger"]) == ("restore", "succeeded", "api")
+    assert ended["safety_backup"]
+    assert world.fingerprint() == good
+
+
 def test_dead_slow_work_is_done_again_and_stands_in_no_deployment_s_way(world):
     content = endless(world)
     asked = ask(world)

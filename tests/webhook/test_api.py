@@ -245,6 +245,26 @@ def test_rollback_that_is_not_as_it_should_be_is_refused(client, deployer, redis
     assert redis.keys("*") == []
 
 
+def test_restore_is_queued_only_when_the_apps_name_confirms_it(client, bearer, deployer, ledger):
+    backup = "20261122_143000"
+    path = f"/api/v1/apps/thynk/backups/{backup}/restore"
+    confirmed = {"confirm": "thynk", "only": "uploads", "reason": "a lost photo"}
+    assert client.post(path, headers=deployer, json=confirmed).status_code == 404
+    ledger.put_backups("thynk", [{"id": backup}])
+    assert client.post(path, headers=bearer("read"), json=confirmed).status_code == 403
+    for body in ({}, {"confirm": "shop"}, confirmed | {"only": "all"}, confirmed | {"force": True}):
+        assert client.post(path, headers=deployer, json=body).status_code == 400
+    assert ledger.queued("thynk") == []
+
+    answer = client.post(path, headers=deployer, json=confirmed)
+
+    assert answer.status_code == 202
+    [queued] = ledger.queued("thynk")
+    assert answer.json == {"status": "queued", "deployment": queued.id}
+    assert (queued.kind, queued.by, queued.reason) == ("restore", "deploy-token", "a lost photo")
+    assert queued.options == {"backup": backup, "only": "uploads"}
+
+
 def test_rollback_to_another_apps_deployment_is_refused(client, deployer, ledger):
     other = stored(ledger, app="shop")
 

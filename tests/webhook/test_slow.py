@@ -57,6 +57,20 @@ def test_readers_may_not_and_a_body_that_says_more_is_refused(client, bearer, de
     assert asked.all() == []
 
 
+def test_backup_is_asked_for_once_and_waits_on_disk(client, bearer, deployer, asked, redis):
+    path = "/api/v1/apps/thynk/backups"
+    assert client.post(path, headers=bearer("read")).status_code == 403
+    assert client.post(path, headers=deployer, json={"kind": "fence"}).status_code == 400
+    answers = [client.post(path, headers=deployer) for _ in range(2)]
+    [request] = asked.all()
+    assert (request.verb, request.by, request.backup) == ("backup", "deploy-token", None)
+    for answer in answers:
+        assert answer.status_code == 202
+        assert answer.json == {"status": "accepted", "app": "thynk", "request": request.id}
+        assert answer.headers["Location"].endswith(path)
+    assert [list(job.args) for job in queue(redis, slow=True).jobs] == [["thynk", request.id]] * 2
+
+
 def test_verify_is_accepted_without_redis(client_of, own_redis, deployer, asked):
     own_redis.stop()
 

@@ -90,7 +90,7 @@ def app(one: View) -> list[str]:
         "backup failed": _failed(scheduled.get("failed")),
         "last drill": _drill(drill) or "none passed yet",
         "drill failed": _failed(drill.get("failed")),
-        "not read back": "; ".join(map(_unread, one["unread"])),
+        "not done": "; ".join(map(_undone, one["undone"])),
         "next drill": (one["schedule"]["drill"] or {}).get("next"),
     }
     more = _offsite(one) + _set_aside(one["set_aside"])
@@ -133,8 +133,9 @@ def _drill(one: View) -> str | None:
     return f"passed at {one['passed_at']} with {one['backup']}: {took}"
 
 
-def _unread(failure: View) -> str:
-    return f"{failure['backup'] or 'all of them'} {_failed(failure)}"
+def _undone(failure: View) -> str:
+    about = f"{failure['verb']} {failure['backup'] or ''}".rstrip()
+    return f"{about}, asked by {failure['by']}: {_failed(failure)}"
 
 
 def _failed(failure: View | None) -> str | None:
