@@ -50,17 +50,17 @@ def refuse_when(monkeypatch, method, number):
     """Let the nth call of a Writer's method fail, as a mongod that lost its disk would."""
     calls, original = [], getattr(Writer, method)
 
-    def failing(self, *args):
+    def failing(self, *args, **named):
         calls.append(args)
         if len(calls) == number:
             raise RestoreError("The disk is gone.", remedy="Mend it.")
-        return original(self, *args)
+        return original(self, *args, **named)
 
     monkeypatch.setattr(Writer, method, failing)
 
 
 @pytest.mark.parametrize(
-    ("method", "number"), [("create", 3), ("insert", 1), ("insert", 3), ("create_indexes", 2)]
+    ("method", "number"), [("create", 4), ("insert", 1), ("insert", 3), ("create_indexes", 2)]
 )
 def test_a_failure_before_the_swap_leaves_everything_as_it_was(spoilt, monkeypatch, method, number):
     thynk, backup, _, _ = spoilt

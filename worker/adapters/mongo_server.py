@@ -96,16 +96,21 @@ def expires(index: Mapping[str, Any]) -> bool:
 
 def server_of(hello: Mapping[str, Any], version: str) -> Server:
     """Return the server that answered `hello`."""
-    topology = hello.get("topologyVersion") or {}
-    # An election can undo writes without a restart (roll-back), so it counts as another process.
-    process = "/".join(str(part) for part in (topology.get("processId"), hello.get("electionId")))
     return Server(
         version=version,
-        process=process if topology.get("processId") else "",
+        process=process_of(hello),
         replica_set=hello.get("setName"),
         sharded=hello.get("msg") == "isdbgrid",
         snapshots="setName" in hello and hello.get("maxWireVersion", 0) >= SNAPSHOTS_SINCE,
     )
+
+
+def process_of(hello: Mapping[str, Any]) -> str:
+    """Return which process of the server answered `hello`; empty when it does not say."""
+    topology = hello.get("topologyVersion") or {}
+    # An election can undo writes without a restart (roll-back), so it counts as another process.
+    process = "/".join(str(part) for part in (topology.get("processId"), hello.get("electionId")))
+    return process if topology.get("processId") else ""
 
 
 def uuid_of(listed: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """What a restore does to one database.
 
-Every write is acknowledged by the majority and its journal, or raises. Documents go in
-as the bytes they were, past validators: old documents may not fit a newer one.
+Every write is acknowledged by the majority and its journal, or raises; of renames in a row
+(`swap_in`) only the last is waited for. Documents go in as the bytes they were, past
+validators: old documents may not fit a newer one.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from pymongo.database import Database
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import Json, from_json
 from worker.adapters.mongo_listing import described, listed
-from worker.adapters.mongo_server import BUCKETS, OURS, Collection
+from worker.adapters.mongo_server import BUCKETS, OURS, Collection, process_of
 from worker.errors import GuardError, RestoreError
 
 # What a restore does, as MongoDB names it: `readWrite` and `restore` together may.
@@ -24,6 +25,8 @@ NEEDED = {
     *("createIndex", "dropIndex", "listCollections", "listIndexes", "renameCollectionSameDB"),
 }
 MAJORITY = {"w": "majority", "j": True, "wtimeout": 120_000}  # milliseconds
+SETTLED = f"{OURS}settled"
+AT_ONCE = {"w": 1}  # of the primary alone, and not on disk yet
 
 
 class Writer:
@@ -93,17 +96,26 @@ class Writer:
         command: SON[str, Any] = SON(collMod=name, expireAfterSeconds=from_json(seconds))
         self._run(command, f"let documents of {self.name}.{name} expire")
 
-    def swap_in(self, staged: str, name: str) -> None:
-        """Let a staged collection take the place of `name` at once (2 ms, whatever its size)."""
+    def swap_in(self, staged: str, name: str, *, waits: bool = True) -> None:
+        """Let a staged collection take the place of `name` at once (2 ms, whatever its size).
+
+        One that does not wait may be lost with its server until a later write that does wait
+        was acknowledged by the same primary: its log is in order, so that holds this one, too.
+        """
         doing = f"put {self.name}.{name} in its place"
         command: SON[str, Any] = SON(
             renameCollection=f"{self.name}.{staged}",
             to=f"{self.name}.{name}",
             dropTarget=True,
-            writeConcern=MAJORITY,
+            writeConcern=MAJORITY if waits else AT_ONCE,
         )
         with self._translated(doing, RestoreError):
             _refuse_failures(self._database.client.admin.command(command), doing)
+
+    def primary(self) -> str:
+        """Return which primary answers; another one after each start of mongod and each election."""
+        with self._translated(f"say who holds {self.name}", RestoreError):
+            return process_of(self._database.client.admin.command("hello"))
 
     def drop(self, name: str) -> None:
         """Drop a collection or a view; nothing happens when there is none."""
@@ -117,6 +129,14 @@ class Writer:
         for name in names:
             if name.startswith(OURS):
                 self.drop(name)
+
+    def settle(self) -> None:
+        """Return when all that was written before is on disk, and at the majority.
+
+        Also what a killed process sent and nobody was told of: a write waits for all before it.
+        """
+        self.create(SETTLED, {})
+        self.drop(SETTLED)
 
     def names(self) -> list[str]:
         """Return the names of the collections and views, MongoDB's own and ours too.

@@ -25,7 +25,7 @@ from worker.backups.entries import entry_files, stored_as
 from worker.backups.manifest import CollectionEntry, Json
 from worker.backups.progress import Progress
 from worker.backups.text import size_text
-from worker.errors import FullError, RestoreError
+from worker.errors import FullError, RestoreError, UnavailableError
 
 BATCH_BYTES = 8 << 20
 BATCH_DOCUMENTS = 50_000  # the server's limit is 100,000
@@ -105,14 +105,35 @@ class Load:
                 self._let_expire(entry)
 
     def _swap_staged(self) -> None:
-        in_the_way = self._writer.not_collections()
-        for staged, entry in sorted(self._staged.items(), key=_renamed):
+        renamed = {}
+        for staged, entry in self._staged.items():
             if entry.type == "timeseries":
                 self._load_in_place(staged, entry)
-                continue
-            if entry.name in in_the_way:
-                self._writer.drop(entry.name)
-            self._writer.swap_in(staged, entry.name)
+            else:
+                renamed[staged] = entry.name
+        in_the_way = self._writer.not_collections() & {*renamed.values()}
+        for name in in_the_way:
+            self._writer.drop(name)
+        if renamed:
+            self._rename(renamed)
+
+    def _rename(self, renamed: dict[str, str]) -> None:
+        """Rename all, and wait for the disk once: for the last one, which the log has after all.
+
+        Whatever dies before that, this raises or never returns, and a second run finds by
+        their content those that were lost. Another primary might have lost some and take the
+        last all the same, so it must be the one from before.
+        """
+        *early, last = renamed
+        primary = self._writer.primary()
+        for staged in early:
+            self._writer.swap_in(staged, renamed[staged], waits=not primary)
+        self._writer.swap_in(last, renamed[last])
+        if self._writer.primary() != primary:
+            raise UnavailableError(
+                f"Another MongoDB became the primary while {self._source} was put in place.",
+                remedy="Run the same restore again: it does what is left.",
+            )
 
     def discard(self) -> None:
         """Drop what was staged."""
@@ -187,10 +208,6 @@ class Load:
         self._load(self._backup, entry.name, entry)
         self._index(entry.name, entry)
         self._writer.drop(staged)
-
-
-def _renamed(item: tuple[str, CollectionEntry]) -> bool:
-    return item[1].type != "timeseries"
 
 
 def _batches(found: Iterable[list[bytes]]) -> Iterator[list[bytes]]:

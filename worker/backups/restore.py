@@ -90,7 +90,9 @@ def _in_place(
 ) -> RestoreResult:
     if target.mongo and only in (None, "mongodb"):
         for database in manifest.databases:
-            target.mongo.writer(database).drop_ours()  # of a run that was killed
+            writer = target.mongo.writer(database)
+            writer.drop_ours()  # of a run that was killed
+            writer.settle()  # its renames, too: what is read now must not be undone later
     found = difference(target, manifest, only=only, report=report)
     with ExitStack() as stack:
         backed_up = stack.enter_context(Tree(backup.path))
