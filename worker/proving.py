@@ -17,11 +17,11 @@ from worker.backups import catalogue, drilled, old, undone
 from worker.backups.catalogue import Backup
 from worker.backups.drill import Drilled, drill
 from worker.backups.progress import Progress
+from worker.backups.reader import Reader
 from worker.backups.reading import reading
 from worker.backups.scratch import Scratch
 from worker.backups.source import Source
 from worker.backups.verification import Verification, read_back
-from worker.backups.verify import Reader
 from worker.clock import rfc3339
 from worker.errors import BackupError, DiedError, NotFoundError, SheetanchorError
 from worker.jobs import Runner

@@ -8,10 +8,11 @@ import pytest
 from tests.backups.test_verify import DATA, flip
 from worker.adapters import files
 from worker.backups import catalogue
+from worker.backups.reader import Reader
 from worker.backups.reading import reading, removing
 from worker.backups.retention import prune
 from worker.backups.verification import read_back
-from worker.backups.verify import RECORD, Reader, verify
+from worker.backups.verify import RECORD, verify
 from worker.errors import BackupError, BusyError, NotFoundError
 
 PHOTO = "uploads/backend/uploads/photo.jpg"

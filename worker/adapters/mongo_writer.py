@@ -113,7 +113,7 @@ class Writer:
             _refuse_failures(self._database.client.admin.command(command), doing)
 
     def primary(self) -> str:
-        """Return which primary answers; another one after each start of mongod and each election."""
+        """Return which primary answers: another one after a start of mongod, or an election."""
         with self._translated(f"say who holds {self.name}", RestoreError):
             return process_of(self._database.client.admin.command("hello"))
 

@@ -7,27 +7,24 @@ and the reader checks the gzip member's end and each document's length prefix.
 
 import hashlib
 import struct
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
-from queue import Empty, Full, Queue
-from threading import Event, Thread
 from typing import cast
 
 from isal import isal_zlib
 
 from worker.adapters import files
+from worker.backups.ahead import ahead
 from worker.errors import BackupError
 
 GZIP = 31  # zlib's window bits that stand for a gzip header and trailer
-AHEAD = 4  # batches; one thread reads while another compresses
 SMALLEST_DOCUMENT = 5  # bytes
 LARGEST_DOCUMENT = 48 << 20  # bytes; MongoDB's own limit is 16 MB and a little
 _LENGTH = struct.Struct("<i").unpack_from
 # Typed as an instance in isal's stubs.
 _TORN = cast(type[Exception], isal_zlib.error)
-LOOKS_EVERY = 0.1  # seconds, at whether the other thread still wants something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +43,14 @@ def write(
 ) -> Written:
     """Compress batches of documents into an open file, at level 1 (7x faster than mongodump's).
 
-    Hashing and counting are done by the thread that reads, the rest by this one. `tick`
-    gets the raw bytes and documents so far, after each batch; what it raises ends the stream.
+    One thread reads, one counts and hashes, this one compresses. `tick` gets the raw bytes
+    and documents so far, after each batch; what it raises ends the stream.
     """
     compressor = isal_zlib.compressobj(level=1, wbits=GZIP)
     tally = _Tally()
-    packed, out, file_size = hashlib.sha256(), files.write_all(descriptor), 0
-    with closing(_read_ahead(tally.over(batches))) as read:
-        for batch in read:
+    packed, out, file_size = hashlib.sha256(), files.write_through(descriptor), 0
+    with closing(ahead(batches)) as read, closing(ahead(tally.over(read))) as counted:
+        for batch in counted:
             file_size += _emit(compressor.compress(batch), packed, out)
             tick(tally.bytes, tally.documents)
     file_size += _emit(compressor.flush(), packed, out)  # of no documents: a valid empty member
@@ -89,8 +86,8 @@ def split(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def measure(batches: Iterable[bytes]) -> tuple[int, int, str]:
-    """Return documents, bytes and SHA-256 of a raw stream that a server sends."""
-    with closing(_read_ahead(batches)) as read:
+    """Return documents, bytes and SHA-256 of a raw stream, read by another thread."""
+    with closing(ahead(batches)) as read:
         return examine(read)
 
 
@@ -156,55 +153,3 @@ def _emit(packed: bytes, digest: "hashlib._Hash", out: files.Sink) -> int:
 
 def _broken(how: str) -> BackupError:
     return BackupError(f"The stream {how}.", remedy="Use another backup.")
-
-
-def _read_ahead(batches: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """Yield the batches while a thread reads the next ones; its error is raised here."""
-    line: Queue[bytes | BaseException | None] = Queue(AHEAD)
-    unwanted = Event()
-    thread = Thread(target=_fill, args=(batches, line, unwanted), daemon=True)
-    thread.start()
-    try:
-        while (item := line.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        unwanted.set()
-        _empty(line)
-        thread.join()
-
-
-def _fill(
-    batches: Iterable[bytes], line: "Queue[bytes | BaseException | None]", unwanted: Event
-) -> None:
-    end: BaseException | None = None
-    try:
-        for batch in batches:
-            if not _put(line, batch, unwanted):
-                return
-    except BaseException as error:  # noqa: BLE001 - raised again by the reader of the line
-        end = error
-    _put(line, end, unwanted)
-
-
-def _put(
-    line: "Queue[bytes | BaseException | None]",
-    item: bytes | BaseException | None,
-    unwanted: Event,
-) -> bool:
-    while not unwanted.is_set():
-        try:
-            line.put(item, timeout=LOOKS_EVERY)
-        except Full:
-            continue
-        return True
-    return False
-
-
-def _empty(line: "Queue[bytes | BaseException | None]") -> None:
-    try:
-        while True:
-            line.get_nowait()
-    except Empty:
-        return

@@ -17,7 +17,8 @@ from typing import Self
 from worker.adapters import files
 from worker.backups import manifest as manifests
 from worker.backups.manifest import Manifest
-from worker.backups.verify import RECORD, Reader, Tick, check
+from worker.backups.reader import Reader
+from worker.backups.verify import RECORD, Tick, check
 from worker.errors import BackupError
 
 MOST_FAULTS = 100  # kept in the record

@@ -21,10 +21,10 @@ from worker.backups import manifest as manifests
 from worker.backups import stream
 from worker.backups.entries import entry_files, metadata_of
 from worker.backups.manifest import CollectionEntry, FileEntry, Manifest
+from worker.backups.reader import Reader
 from worker.errors import BackupError
 
 RECORD = "verification.json"  # no part of the backup: what reading it back found, and when
-Identity = tuple[int, int, int, int]  # of a file: the backups are in one file system
 READERS = 4  # threads; hashing and decompressing leave Python's lock
 
 
@@ -54,35 +54,6 @@ def verify(folder: Path) -> Manifest:
             remedy="Use another backup, and look into the disk's health.",
         )
     return found
-
-
-class Reader:
-    """Reads each file once, in the course of reading many backups back.
-
-    They share what did not change, by hard links: the bytes of such a file are one
-    backup's as much as another's, and a month of backups is not read thirty times.
-    """
-
-    def __init__(self) -> None:
-        self._hashes: dict[Identity, tuple[str, int]] = {}
-        self._streams: dict[Identity, tuple[int, int, str]] = {}
-
-    def hash(self, tree: Tree, path: str) -> tuple[str, int]:
-        """Return the SHA-256 and the bytes of a file."""
-        with closing(tree.open(path)) as descriptor:
-            key = files.stat_of(descriptor).identity
-            if key not in self._hashes:
-                self._hashes[key] = files.sha256(files.chunks(descriptor))
-            return self._hashes[key]
-
-    def examine(self, tree: Tree, path: str) -> tuple[int, int, str]:
-        """Return documents, bytes and SHA-256 of a packed stream. Raises BackupError."""
-        with closing(tree.open(path)) as descriptor:
-            key = files.stat_of(descriptor).identity
-            if key not in self._streams:
-                unpacked = stream.unpacked(files.chunks(descriptor))
-                self._streams[key] = stream.examine(unpacked)
-            return self._streams[key]
 
 
 def check(
@@ -215,13 +186,16 @@ def _check_metadata(reader: Reader, tree: Tree, path: str, entry: CollectionEntr
 def _check_stream(
     reader: Reader, tree: Tree, path: str, entry: CollectionEntry, *, decoded: bool
 ) -> Fault | None:
-    fault = _compare(path, reader.hash(tree, path), (entry.file_sha256, entry.file_size))
-    if fault or decoded:
-        return fault
+    wanted = entry.file_sha256, entry.file_size
+    if decoded:
+        return _compare(path, reader.hash(tree, path), wanted)
     try:
-        documents, size, digest = reader.examine(tree, path)
+        packed, (documents, size, digest) = reader.examine(tree, path)
     except BackupError as error:
-        return Fault(path, f"cannot be read: {error.message}")
+        broken = Fault(path, f"cannot be read: {error.message}")
+        return _compare(path, reader.hash(tree, path), wanted) or broken
+    if fault := _compare(path, packed, wanted):
+        return fault
     if documents != entry.documents:
         return Fault(path, f"holds {documents:,} documents, not {entry.documents:,}")
     return _compare(path, (digest, size), (entry.sha256, entry.bytes))
