@@ -19,6 +19,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from worker.adapters import mongo_guards, mongo_operations, mongo_snapshot
+from worker.adapters.mongo_batches import batches
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import ORDERED
 from worker.adapters.mongo_listing import described, listed, uuid_now
@@ -32,7 +33,7 @@ from worker.adapters.mongo_server import (
     reading_of,
     server_of,
 )
-from worker.adapters.mongo_snapshot import BATCH, Snapshot
+from worker.adapters.mongo_snapshot import Snapshot
 from worker.adapters.mongo_uri import database_of, host_uri, secrets_of, user_of
 from worker.adapters.mongo_writer import Writer
 from worker.errors import GuardError
@@ -164,9 +165,12 @@ class Mongo:
 
     def raw_batches(self, collection: Collection) -> Iterator[bytes]:
         """Yield the collection's documents as BSON, many back to back, in stored order."""
-        with self.translated(f"read {collection.database}.{collection.name}"):
-            found = self._database(collection.database)[collection.stored]
-            yield from found.find_raw_batches({}, batch_size=BATCH)
+        opened = self._database(collection.database)
+        with (
+            self.translated(f"read {collection.database}.{collection.name}"),
+            self._client.start_session(causal_consistency=False) as session,
+        ):
+            yield from batches(opened, collection.stored, session)
 
     def snapshot(self, one: Collection) -> AbstractContextManager[Snapshot]:
         """Return what reads all collections at one cluster time, which a read of `one` fixes.

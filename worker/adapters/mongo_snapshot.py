@@ -17,12 +17,12 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
+from worker.adapters.mongo_batches import batches
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_server import OURS, Collection
 from worker.errors import MomentError
 
 Client = MongoClient[SON[str, Any]]
-BATCH = 5_000  # documents; measured best
 
 
 class Snapshot:
@@ -42,8 +42,8 @@ class Snapshot:
         Of a collection that is gone since, there are none and no error: look afterwards.
         """
         with self._translated(f"read {collection.database}.{collection.name}"):
-            found = self._client[collection.database][collection.stored]
-            yield from found.find_raw_batches({}, batch_size=BATCH, session=self._session)
+            database = self._client[collection.database]
+            yield from batches(database, collection.stored, self._session)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 from pymongo.database import Database
 
+from worker.adapters.mongo_batches import batches
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import Json, from_json
 from worker.adapters.mongo_listing import described, listed
@@ -75,8 +76,11 @@ class Writer:
 
     def raw_batches(self, name: str) -> Iterable[bytes]:
         """Yield what the collection holds, as `Mongo.raw_batches` does."""
-        with self._translated(f"read {self.name}.{name}", RestoreError):
-            yield from self._database[name].find_raw_batches({}, batch_size=5_000)
+        with (
+            self._translated(f"read {self.name}.{name}", RestoreError),
+            self._database.client.start_session(causal_consistency=False) as session,
+        ):
+            yield from batches(self._database, name, session)
 
     def create_indexes(self, name: str, indexes: Sequence[Json]) -> None:
         """Build the indexes, all in one go. A duplicate for a unique one raises."""
