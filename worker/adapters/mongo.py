@@ -9,7 +9,7 @@ Reading uses the app's own user; whatever a restore needs uses the admin URI if 
 configured. Callers wait and try again; nothing here does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -18,19 +18,16 @@ from bson.son import SON
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from worker.adapters import mongo_guards, mongo_operations, mongo_snapshot
+from worker.adapters import mongo_counters, mongo_guards, mongo_operations, mongo_snapshot
 from worker.adapters.mongo_batches import batches
 from worker.adapters.mongo_errors import Translator
 from worker.adapters.mongo_format import ORDERED
-from worker.adapters.mongo_listing import described, listed, uuid_now
+from worker.adapters.mongo_listing import of_kinds, uuid_now
 from worker.adapters.mongo_server import (
-    BUCKETS,
-    OURS,
     Collection,
     Operation,
     Reading,
     Server,
-    reading_of,
     server_of,
 )
 from worker.adapters.mongo_snapshot import Snapshot
@@ -42,7 +39,6 @@ APP_NAME = "sheetanchor"
 FOUND_WITHIN = 5_000  # milliseconds, a server that takes the connection
 ANSWERS_WITHIN = 120_000  # milliseconds, of a read
 BUILDS_WITHIN = 3_600_000  # milliseconds, of an index build of a big collection
-NOT_OUR_DATA = ("system.views", "system.profile", "system.js")  # and buckets: see `collections`
 
 Client = MongoClient[SON[str, Any]]
 
@@ -123,14 +119,11 @@ class Mongo:
 
     def collections(self, database: str) -> list[Collection]:
         """Return the collections and views by name, without ours and MongoDB's own."""
-        with self.translated(f"list the collections of {database}"):
-            opened = self._database(database)
-            found = [
-                described(opened, each)
-                for each in listed(opened)
-                if each["name"] not in NOT_OUR_DATA and not each["name"].startswith((OURS, BUCKETS))
-            ]
-        return sorted(found, key=lambda collection: collection.name)
+        return self._listed(database, "collection", "view", "timeseries")
+
+    def time_series(self, database: str) -> list[Collection]:
+        """Return only those: nothing is asked about the others."""
+        return self._listed(database, "timeseries")
 
     def left_out(self, database: str) -> list[str]:
         """Return the names of system collections that hold data and cannot be restored."""
@@ -140,12 +133,19 @@ class Mongo:
 
     def reading(self, collection: Collection) -> Reading:
         """Return the collection's counters now; of a vanished one, without a UUID."""
-        process = self.server().process
-        with self.translated(f"count what was written to {collection.database}"):
-            opened = self._database(collection.database)
-            stats = opened.command("collStats", collection.stored)
-            # The name may stand for another collection by now: ask after counting.
-            return reading_of(stats, uuid_now(opened, collection.stored), process)
+        return self.readings([collection])[collection.namespace]
+
+    def readings(self, collections: Sequence[Collection]) -> dict[str, Reading]:
+        """Return what `reading` does of each, by `database.collection`, all from one process.
+
+        Of two, one after the other, nothing would be proven: then they name none.
+        """
+        return mongo_counters.readings(self._client, self.translated, collections)
+
+    def still_there(self, collections: Sequence[Collection]) -> list[Collection]:
+        """Return those that still are the ones of their names, asked all at once."""
+        found = mongo_counters.uuids(self._client, self.translated, collections)
+        return [one for one in collections if found[one.namespace] == one.uuid]
 
     def count(self, collection: Collection) -> int:
         """Return how many documents there are, by reading them.
@@ -213,13 +213,17 @@ class Mongo:
         those of a run that was killed.
         """
         for database in self.databases:
-            series = any(one.type == "timeseries" for one in self.collections(database))
+            series = bool(self.time_series(database))
             mongo_guards.check_restorable(self.writer(database), self.restores_as, series=series)
 
     def writer(self, database: str) -> Writer:
         """Return what a restore does to one database, as the user that may."""
         opened: Database[SON[str, Any]] = self._admin.get_database(database, codec_options=ORDERED)
         return Writer(opened, self.translated)
+
+    def _listed(self, database: str, *kinds: str) -> list[Collection]:
+        with self.translated(f"list the collections of {database}"):
+            return of_kinds(self._database(database), kinds)
 
     def _database(self, name: str) -> Database[SON[str, Any]]:
         return self._client.get_database(name, codec_options=ORDERED)

@@ -36,8 +36,8 @@ class Databases(Protocol):
     def server(self) -> Server:
         """Return the server."""
 
-    def collections(self, database: str) -> list[Collection]:
-        """Return its collections."""
+    def time_series(self, database: str) -> list[Collection]:
+        """Return its time series."""
 
     def reading(self, collection: Collection) -> Reading:
         """Return its counters."""
@@ -54,9 +54,8 @@ def refuse_unsupported(mongo: Databases) -> None:
             remedy="Back it up with the cluster's own tools and leave data.mongodb out.",
         )
     for database in mongo.databases:
-        for one in mongo.collections(database):
-            if one.type == "timeseries":
-                _refuse_unreadable(mongo, one)
+        for one in mongo.time_series(database):
+            _refuse_unreadable(mongo, one)
 
 
 def _refuse_unreadable(mongo: Databases, series: Collection) -> None:

@@ -4,14 +4,16 @@ pymongo's own `list_collections` decodes with default options, which fails on a 
 Python does not know (a view's pipeline may hold one).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from bson.son import SON
 from pymongo.database import Database
 
 from worker.adapters.mongo_format import ORDERED
-from worker.adapters.mongo_server import BUCKETS, Collection, collection_of, uuid_of
+from worker.adapters.mongo_server import BUCKETS, OURS, Collection, collection_of, uuid_of
+
+NOT_OUR_DATA = ("system.views", "system.profile", "system.js")  # and a time series' buckets
 
 
 def listed(database: Database[SON[str, Any]], name: str | None = None) -> Iterator[Any]:
@@ -32,6 +34,18 @@ def described(database: Database[SON[str, Any]], found: Mapping[str, Any]) -> Co
     indexes = [] if kind == "view" else list(database[name].list_indexes())
     uuid = uuid_now(database, f"{BUCKETS}{name}") if kind == "timeseries" else uuid_of(found)
     return collection_of(database.name, found, indexes, uuid)
+
+
+def of_kinds(database: Database[SON[str, Any]], kinds: Container[str]) -> list[Collection]:
+    """Return the app's collections of these types by name, without ours and MongoDB's own."""
+    found = [
+        described(database, each)
+        for each in listed(database)
+        if each.get("type", "collection") in kinds
+        and each["name"] not in NOT_OUR_DATA
+        and not each["name"].startswith((OURS, BUCKETS))
+    ]
+    return sorted(found, key=lambda collection: collection.name)
 
 
 def uuid_now(database: Database[SON[str, Any]], name: str) -> str:

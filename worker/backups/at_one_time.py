@@ -24,6 +24,7 @@ class AtOneTime:
         self._dump = dump
         self._tree = tree
         self._last = last
+        self._known: dict[str, Before] = {}
 
     def run(self, there: list[Collection], first: Collection) -> Dumped:
         """Return what was written. Raises MomentError when it is not of one time."""
@@ -37,6 +38,7 @@ class AtOneTime:
                     "Collections were made, changed or dropped as the backup began.",
                     remedy=REMEDY,
                 )
+            self._known = dump.known(stored)  # later than the time: equal now is equal then
             # The server reads capped ones at no cluster time: at once, then, and by counters.
             written, moved = self._capped([one for one in stored if one.capped], before)
             for one in stored:
@@ -48,7 +50,7 @@ class AtOneTime:
             written[view.namespace] = dump.view(self._tree, view)
         entries = {one.namespace: written[one.namespace] for one in there}
         return Dumped(
-            entries=with_reads(entries, proof.readings(dump.mongo, expiring=True)),
+            entries=with_reads(entries, dump.mongo.readings(dump.mongo.still_there(stored))),
             one_moment=not moved,
             why=_why(snapshot.time, moved),
             cluster_time=snapshot.time,
@@ -75,7 +77,7 @@ class AtOneTime:
     def _written(self, one: Collection, before: Before, read: Read) -> CollectionEntry:
         """Write a collection that is there before and after. Raises MomentError if it is not."""
         try:
-            entry = self._dump.write(self._tree, one, before, read)
+            entry = self._dump.write(self._tree, one, before, self._known.get(one.namespace), read)
         except BackupError as error:
             if self._dump.mongo.is_there(one):
                 raise

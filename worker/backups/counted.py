@@ -73,7 +73,7 @@ class Counted:
             return
         before = dump.before([collection])[key]
         try:
-            entry = dump.write(self._tree, collection, before, dump.mongo.raw_batches)
+            entry = dump.write(self._tree, collection, before, before, dump.mongo.raw_batches)
         except BackupError:
             if dump.mongo.is_there(collection):
                 raise

@@ -4,7 +4,7 @@ When each is read, and whether all of them together are of one moment, is for
 `moments` to say.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,11 +71,17 @@ class Dump:
         self._progress = progress
         self._settling = proof.Settling(mongo, clock)
 
-    def before(self, collections: Iterable[Collection]) -> dict[str, Before]:
+    def before(self, collections: Sequence[Collection]) -> dict[str, Before]:
         """Return the counters of collections, once the writes under way have ended."""
-        read = [(one.namespace, self.mongo.reading(one), self.now()) for one in collections]
+        moment, read = self.now(), self.mongo.readings(collections)
         settled = self._settling.wait()  # after the readings, before the data
-        return {name: Before(reading, moment, settled) for name, reading, moment in read}
+        return {name: Before(reading, moment, settled) for name, reading in read.items()}
+
+    def known(self, collections: Iterable[Collection]) -> dict[str, Before]:
+        """Return the counters now of those that the earlier backup holds, to prove them equal."""
+        moment, known = self.now(), [one for one in collections if self._previous(one)]
+        read = self.mongo.readings(known)
+        return {name: Before(reading, moment, settled=False) for name, reading in read.items()}
 
     def now(self) -> proof.Moment:
         """Return this moment."""
@@ -98,17 +104,19 @@ class Dump:
         return write_metadata(tree, entry_of(collection))
 
     def write(
-        self, tree: Tree, collection: Collection, before: Before, read: Read
+        self, tree: Tree, collection: Collection, before: Before, now: Before | None, read: Read
     ) -> CollectionEntry:
-        """Write a collection's metadata and documents, or link to what provably holds them."""
+        """Write a collection's metadata and documents, or link to what provably holds them.
+
+        `now`: the counters of a time at which, or after which, all that is written is read.
+        """
         entry = write_metadata(tree, _counted(entry_of(collection), before))
         previous = self._previous(collection)
-        if previous:
-            moment, now = self.now(), self.mongo.reading(collection)
-            if proof.unchanged(previous, collection, now, moment):
-                linked = self._linked(_counted(entry, Before(now, moment, settled=True)), previous)
-                if linked:  # equal counters: nothing was under way
-                    return linked
+        if previous and now and proof.unchanged(previous, collection, now.reading, now.moment):
+            # Equal counters: nothing was under way.
+            linked = self._linked(_counted(entry, replace(now, settled=True)), previous)
+            if linked:
+                return linked
         written = self._read(tree, collection, entry, read)
         if previous and previous.sha256 == written.sha256:
             return self._linked(written, previous) or self._read(tree, collection, entry, read)

@@ -74,12 +74,10 @@ def readings(mongo: Mongo, *, expiring: bool = False) -> dict[str, Reading]:
 
     Of expiring (TTL) ones, to which the server itself writes, only if they are asked for.
     """
-    return {
-        f"{database}.{collection.name}": mongo.reading(collection)
-        for database in mongo.databases
-        for collection in mongo.collections(database)
-        if collection.type != "view" and (expiring or not collection.ttl)
-    }
+    there = [one for database in mongo.databases for one in mongo.collections(database)]
+    return mongo.readings(
+        [one for one in there if one.type != "view" and (expiring or not one.ttl)]
+    )
 
 
 def fence_writers(before: Mapping[str, Reading], after: Mapping[str, Reading]) -> list[str]:
