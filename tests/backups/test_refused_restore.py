@@ -175,8 +175,8 @@ def test_a_manifest_whose_path_leaves_the_folder_is_refused(spoilt, tmp_path, pa
     (backup.path / "uploads/backend/uploads/out").symlink_to(outside)
     found = manifests.read(backup.path)
     photo = found.files_by_path()["uploads/backend/uploads/photo.jpg"]
-    link = replace(photo, path="uploads/backend/uploads/out", type="link", target=str(outside))
-    evil = replace(photo, path=path, size=4, sha256="0" * 64)
+    link = photo._replace(path="uploads/backend/uploads/out", type="link", target=str(outside))
+    evil = photo._replace(path=path, size=4, sha256="0" * 64)
     manifests.write(backup.path, replace(found, files=[*found.files, link, evil]))
     live, files = fingerprint(thynk.db), tree(thynk.uploads)
     with pytest.raises(BackupError, match="is missing"):
@@ -210,7 +210,7 @@ def test_a_lost_config_file_is_not_written_through_a_link(spoilt, tmp_path):
     found = manifests.read(backup.path)
     env = found.files_by_path()["config/.env.production.local"]
     for name in ("folder/cron", "dangling"):
-        files = [replace(env, path=f"config/{name}")]
+        files = [env._replace(path=f"config/{name}")]
         manifests.write(backup.path, replace(found, files=files))
         with pytest.raises(RestoreError, match="outside"):
             lost(app, Backup.of(backup.path, found))

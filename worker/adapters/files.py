@@ -10,8 +10,8 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 CHUNK = 1 << 20  # bytes
 BEGINS_EVERY = 8 << 20  # bytes
@@ -25,9 +25,11 @@ Sink = Callable[[bytes], object]
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stat:
-    """What lstat says of a file, folder or link; times in nanoseconds."""
+class Stat(NamedTuple):
+    """What lstat says of a file, folder or link; times in nanoseconds.
+
+    A tuple: of 20,000 files there are 100,000 in a backup's course.
+    """
 
     type: str  # file, dir, link; "" for anything else
     size: int
@@ -177,20 +179,35 @@ def open_in(folder: int, name: str) -> int:
 
 def lstat_in(folder: int, name: str) -> Stat:
     """Return what a name in an open folder stands for."""
-    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return _named(folder, name, os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+
+def listed_in(folder: int) -> Iterator[tuple[str, Stat]]:
+    """Yield the names in an open folder, sorted, and what they stand for; none that vanished."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        try:
+            yield entry.name, _named(folder, entry.name, entry.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            continue
+
+
+def _named(folder: int, name: str, found: os.stat_result) -> Stat:
     link = stat.S_ISLNK(found.st_mode)
     return _stat_of(found, os.readlink(name, dir_fd=folder) if link else "")
 
 
 def _stat_of(found: os.stat_result, target: str = "") -> Stat:
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "")
     return Stat(
-        type=_KINDS.get(stat.S_IFMT(found.st_mode), ""),
-        size=found.st_size if stat.S_ISREG(found.st_mode) else 0,
-        mode=stat.S_IMODE(found.st_mode),
-        uid=found.st_uid,
-        gid=found.st_gid,
-        mtime_ns=found.st_mtime_ns,
-        ctime_ns=found.st_ctime_ns,
-        inode=found.st_ino,
-        target=target,
+        kind,
+        found.st_size if kind == "file" else 0,
+        stat.S_IMODE(found.st_mode),
+        found.st_uid,
+        found.st_gid,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_ino,
+        target,
     )

@@ -9,13 +9,23 @@ relative, joined with `/`; names that are not UTF-8 keep their bytes (surrogatee
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from worker.adapters.files import FILE, FOLDER, NEW, Stat, closing, lstat_in, open_in, stat_of
+from worker.adapters.files import (
+    FILE,
+    FOLDER,
+    NEW,
+    Stat,
+    closing,
+    listed_in,
+    lstat_in,
+    open_in,
+    stat_of,
+)
 
 
 @dataclass(slots=True)
@@ -125,6 +135,25 @@ class Tree:
             with closing(descriptor):
                 os.fsync(descriptor)
 
+    def link_from(self, other: "Tree", parent: str, names: Iterable[str]) -> list[str]:
+        """Make hard links to files of another tree, in the folder of the same path in this one.
+
+        Returns the names of those that are made; not of what is gone, is there already, or
+        has as many links as it may have (65,000).
+        """
+        made: list[str] = []
+        parts = parent.split("/") if parent else []
+        with (
+            contextlib.suppress(OSError),
+            other._folder(parts) as source,
+            self._folder(parts) as folder,
+        ):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.link(name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+                    made.append(name)
+        return made
+
     def free_bytes(self, path: str = "") -> int:
         """Return the free bytes of the file system that a folder of the tree is on."""
         with self._folder(path.split("/") if path else []) as folder:
@@ -136,15 +165,16 @@ class Tree:
         with self._folder(path.split("/") if path else []) as folder:
             device = os.fstat(folder).st_dev
             found.mounts += [path] if device != around else []
-            for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a Path has no descriptor
+            for name, seen in listed_in(folder):
                 inner = f"{path}/{name}" if path else name
-                with contextlib.suppress(FileNotFoundError):
-                    seen = lstat_in(folder, name)
-                    if seen.type and name != ignored:
-                        found.entries[inner] = seen
-                        folders += [inner] if seen.type == "dir" else []
-                    elif name != ignored:
-                        found.skipped.append(inner)
+                if name == ignored:
+                    continue
+                if not seen.type:
+                    found.skipped.append(inner)
+                    continue
+                found.entries[inner] = seen
+                if seen.type == "dir":
+                    folders.append(inner)
         for inner in folders:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 self._scan(inner, found, ignored, device)

@@ -15,7 +15,7 @@ from worker.adapters.files_tree import Tree
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Collection
 from worker.backups import proof, stream
-from worker.backups.keep import as_stat, is_same_file
+from worker.backups.file_entries import as_stat, is_same_file
 from worker.backups.manifest import CollectionEntry, FileEntry, Json, Manifest
 from worker.backups.source import STAGING, Source
 from worker.clock import Clock

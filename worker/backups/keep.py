@@ -7,13 +7,20 @@ warnings, and the backup is then not of one moment.
 
 import contextlib
 import errno
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from worker.adapters import files
 from worker.adapters.files import Stat, closing
 from worker.adapters.files_tree import Scan, Tree
+from worker.backups.file_entries import (
+    as_before,
+    as_stored,
+    entry_of,
+    is_same_file,
+    is_still,
+    looks_same,
+)
 from worker.backups.links import Links
 from worker.backups.manifest import FileEntry
 from worker.backups.progress import Progress
@@ -25,7 +32,6 @@ TRIES = 3
 # A file vanished, or became something else. What is there and cannot be read must not be
 # left out: a restore would remove it.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-READABLE = 0o777  # permission bits of a copy: no set-id bits inside a backup
 
 
 class Keep:
@@ -85,7 +91,15 @@ class Keep:
         with live:
             found = live.scan(STAGING)
             _make_parents(backup, f"uploads/{root}/")
-            entries = [self._entry(live, backup, root, *item) for item in found.entries.items()]
+            there = {f"uploads/{root}/{path}".rstrip("/"): path for path in found.entries}
+            for stored, path in there.items():
+                if found.entries[path].type == "dir":
+                    backup.make_folder(stored)
+            linked = self._linked(there, found)
+            entries = [
+                linked.get(stored) or self._entry(live, backup, stored, path, found.entries[path])
+                for stored, path in there.items()
+            ]
             kept = [entry for entry in entries if entry]
             for entry in reversed(kept):
                 if entry.type == "dir":
@@ -96,21 +110,29 @@ class Keep:
         self._report(f"{root}: {len(regular):,} files, {total}")
         return kept
 
+    def _linked(self, there: Mapping[str, str], found: Scan) -> dict[str, FileEntry]:
+        """Link what nobody wrote to since the earlier backup; return its entries, by path."""
+        same = {
+            stored: as_before(earlier, seen)
+            for stored, path in there.items()
+            if (earlier := self._before.get(stored))
+            and is_same_file(earlier, seen := found.entries[path])
+        }
+        linked: dict[str, FileEntry] = {}
+        for part in self._links.link_all(same, self._folder):
+            linked |= {stored: same[stored] for stored in part}
+            size = sum(same[stored].size for stored in part)
+            self._progress.add(size, files=len(part))
+        return linked
+
     def _entry(
-        self, live: Tree, backup: Tree, root: str, path: str, seen: Stat
+        self, live: Tree, backup: Tree, stored: str, path: str, seen: Stat
     ) -> FileEntry | None:
         self._progress.add(0)
-        stored = f"uploads/{root}/{path}" if path else f"uploads/{root}"
-        if seen.type == "dir":
-            backup.make_folder(stored)
-            return _from_stat(stored, seen)
         if seen.type == "link":
             backup.make_link(stored, seen.target)
-            return _from_stat(stored, seen)
-        earlier = self._before.get(stored)
-        if is_same_file(earlier, seen) and self._links.link(stored, self._folder):
-            self._progress.add(seen.size, files=1)
-            return replace(_from_stat(stored, seen), sha256=earlier.sha256 if earlier else "")
+        if seen.type != "file":
+            return entry_of(stored, seen)
         return self._copied(lambda: live.open(path), backup, stored)
 
     def _copied(self, opened: Callable[[], int], backup: Tree, stored: str) -> FileEntry | None:
@@ -132,7 +154,7 @@ class Keep:
                     parts = self._progress.counting(files.chunks(descriptor))
                     digest, size = files.sha256(parts, files.write_all(out))
                 after = files.stat_of(descriptor)
-            entry = replace(_from_stat(stored, before), sha256=digest, size=size, racy=racy)
+            entry = entry_of(stored, before)._replace(sha256=digest, size=size, racy=racy)
             backup.set_metadata(stored, as_stored(entry))
             if before.identity == after.identity and size == before.size:
                 self._progress.add(0, files=1)
@@ -159,7 +181,7 @@ class Keep:
         changed = [
             path
             for path, entry in entries.items()
-            if path in now and entry.type != "dir" and not _looks_same(entry, now[path])
+            if path in now and entry.type != "dir" and not looks_same(entry, now[path])
         ]
         self.moved += sorted({*vanished, *changed, *self._moved(root, last)} - {*self.moved})
         if vanished or missed or changed:
@@ -173,33 +195,8 @@ class Keep:
         return [
             f"uploads/{root}/{path}"
             for path, seen in self._first.get(root, {}).items()
-            if seen.type != "dir" and not _is_still(seen, last.entries.get(path))
+            if seen.type != "dir" and not is_still(seen, last.entries.get(path))
         ]
-
-
-def is_same_file(entry: FileEntry | None, seen: Stat) -> bool:
-    """Return whether a live file is provably what was copied then: nobody wrote to it."""
-    return (
-        entry is not None
-        and entry.type == seen.type == "file"
-        and not entry.racy
-        and _looks_same(entry, seen)
-    )
-
-
-def as_stat(entry: FileEntry) -> Stat:
-    """Return the owner, mode and times that a restore gives back."""
-    return Stat(
-        type=entry.type,
-        size=entry.size,
-        mode=entry.mode,
-        uid=entry.uid,
-        gid=entry.gid,
-        mtime_ns=entry.mtime_ns,
-        ctime_ns=entry.ctime_ns,
-        inode=entry.inode,
-        target=entry.target,
-    )
 
 
 def _unreadable(path: str, error: OSError) -> BackupError:
@@ -207,44 +204,6 @@ def _unreadable(path: str, error: OSError) -> BackupError:
         f"{path} is there and could not be read: {error.strerror}.",
         remedy="Make it readable, or remove it; see that its disk is healthy. Then try again.",
     )
-
-
-def _is_still(seen: Stat, now: Stat | None) -> bool:
-    return now is not None and (seen.type, seen.target, seen.identity) == (
-        now.type,
-        now.target,
-        now.identity,
-    )
-
-
-def _looks_same(entry: FileEntry, seen: Stat) -> bool:
-    return (entry.type, entry.target) == (seen.type, seen.target) and (
-        (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode) == seen.identity
-    )
-
-
-def _from_stat(path: str, seen: Stat) -> FileEntry:
-    return FileEntry(
-        path=path,
-        type=seen.type,
-        size=seen.size,
-        mode=seen.mode,
-        uid=seen.uid,
-        gid=seen.gid,
-        mtime_ns=seen.mtime_ns,
-        ctime_ns=seen.ctime_ns,
-        inode=seen.inode,
-        target=seen.target,
-    )
-
-
-def as_stored(entry: FileEntry) -> Stat:
-    """Return how a copy looks: as the original in uploads, for us only in config."""
-    private = entry.path.startswith("config/")
-    mode = 0o600 if private else entry.mode & READABLE
-    mode |= 0o700 if entry.type == "dir" else 0
-    wanted = replace(as_stat(entry), mode=mode)
-    return replace(wanted, uid=files.ME, gid=files.MY_GROUP) if private else wanted
 
 
 def _make_parents(backup: Tree, path: str) -> None:

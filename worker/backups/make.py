@@ -25,7 +25,7 @@ from worker.backups.manifest import Manifest
 from worker.backups.progress import Progress
 from worker.backups.source import Source
 from worker.backups.text import render, size_text
-from worker.backups.verify import Fault, check, text_is_as_written
+from worker.backups.verify import Fault, check, expected, text_is_as_written
 from worker.clock import rfc3339
 from worker.errors import BackupError, UsageError
 
@@ -156,15 +156,14 @@ def _written(
 def finished(source: Source, partial: Path, manifest: Manifest, links: Links) -> Backup:
     """Say when it was verified, sync it all, and give it its name."""
     manifest = write_down(partial, replace(manifest, verified_at=rfc3339(source.clock.now())))
-    if manifests.read(partial) != manifest or not text_is_as_written(partial, manifest):
+    if not text_is_as_written(partial, manifest):
         raise BackupError(
-            f"{partial / manifests.NAME} did not read back as it was written.",
+            f"{partial / manifests.TEXT} did not read back as it was written.",
             remedy="Look into the disk's health.",
         )
-    with Tree(partial) as tree:
-        found = tree.scan().entries
-    # A linked file is on disk since the earlier backup; folders and new files are not yet.
-    unsynced = [path for path, seen in found.items() if seen.type != "link"]
+    # All of it is there, as `check` saw. A linked file is on disk since the earlier backup;
+    # folders and new files are not yet.
+    unsynced = ["", *(path for path, kind in expected(manifest).items() if kind != "link")]
     files.sync_all(partial / path for path in unsynced if path not in links.made)
     final = partial.with_name(manifest.id)
     partial.rename(final)

@@ -9,10 +9,10 @@ only. Names that are not UTF-8 are kept as JSON's lone surrogates (ASCII through
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_origin, get_type_hints
 
 from worker.adapters import files
 from worker.errors import BackupError
@@ -62,12 +62,11 @@ class CollectionEntry:
     read_monotonic: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """A file, folder or link; `path` is relative to the backup: uploads/… or config/….
 
     `racy`: written so shortly before it was copied that its times cannot prove that it
-    was not written again.
+    was not written again. A tuple: there are tens of thousands.
     """
 
     path: str
@@ -125,11 +124,13 @@ class Manifest:
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write `manifest.json`, on disk when this returns."""
+    """Write `manifest.json`, on disk when this returns, and read it back. Raises BackupError."""
     text = _text(manifest).encode()
     before, _, after = text.rpartition(_ZEROS.encode())
-    digest = hashlib.sha256(text).hexdigest()
-    files.write(folder / NAME, before + digest.encode() + after)
+    whole = before + hashlib.sha256(text).hexdigest().encode() + after
+    files.write(folder / NAME, whole)
+    if (folder / NAME).read_bytes() != whole:
+        raise _unusable(folder / NAME, "did not read back as it was written")
 
 
 def read(folder: Path) -> Manifest:
@@ -160,7 +161,7 @@ def owner(folder: Path) -> str | None:
 def _text(manifest: Manifest) -> str:
     """Return the JSON, one line a collection or file: json's own indenting takes seconds."""
     body = {name: json.dumps(value) for name, value in _plain(manifest).items()}
-    body["files"] = _spread("[", [json.dumps(_plain(entry)) for entry in manifest.files], "]")
+    body["files"] = _spread("[", _lines(manifest.files), "]")
     body["databases"] = _spread(
         "{",
         [f"{json.dumps(name)}: {_entries(found)}" for name, found in manifest.databases.items()],
@@ -168,6 +169,15 @@ def _text(manifest: Manifest) -> str:
     )
     body["checksum"] = json.dumps(_ZEROS)
     return _spread("{", [f'"{name}": {value}' for name, value in body.items()], "}") + "\n"
+
+
+def _lines(entries: Sequence[FileEntry]) -> list[str]:
+    """Return the JSON of all, a line each, as one text: made in one go, five times as fast.
+
+    Inside of a string a quote has a backslash before it, so what begins a line is none.
+    """
+    whole = json.dumps([entry._asdict() for entry in entries])[1:-1]
+    return [whole.replace('}, {"path": ', '},\n{"path": ')] if entries else []
 
 
 def _entries(entries: dict[str, CollectionEntry]) -> str:
@@ -179,7 +189,7 @@ def _spread(begin: str, lines: list[str], end: str) -> str:
     return "\n".join([begin, ",\n".join(lines), end]) if lines else begin + end
 
 
-def _plain(entry: CollectionEntry | FileEntry | Manifest) -> Json:
+def _plain(entry: CollectionEntry | Manifest) -> Json:
     """Return the fields; those of a manifest that hold entries are left to the caller."""
     left = ("files", "databases")
     return {name: getattr(entry, name) for name in _TYPES[type(entry)] if name not in left}
@@ -193,7 +203,7 @@ def _manifest(path: Path, body: Any) -> Manifest:
             database: {name: _entry(CollectionEntry, entry) for name, entry in entries.items()}
             for database, entries in body["databases"].items()
         }
-        body["files"] = [_entry(FileEntry, entry) for entry in body["files"]]
+        body["files"] = [_file_entry(entry) for entry in body["files"]]
         return _entry(Manifest, body)
     except (TypeError, KeyError, AttributeError) as error:
         raise _unusable(path, f"has a wrong field ({error})") from error
@@ -204,6 +214,14 @@ def _entry(kind: type[T], values: Mapping[str, Any]) -> T:
         if name in values and not isinstance(values[name], type_):
             raise TypeError(f"{name} is {values[name]!r}")
     return kind(**values)
+
+
+def _file_entry(values: Json) -> FileEntry:
+    """Return an entry; the usual ones, all fields in their order, without looking at each."""
+    found = tuple(values.values())
+    if tuple(values) == FileEntry._fields and tuple(map(type, found)) == _FILE_TYPES:
+        return FileEntry._make(found)
+    return _entry(FileEntry, values)
 
 
 def _types(kind: type[Any]) -> dict[str, Any]:
@@ -218,6 +236,7 @@ def _generic(hint: Any) -> bool:
 _TYPES: dict[type[Any], dict[str, Any]] = {
     kind: _types(kind) for kind in (CollectionEntry, FileEntry, Manifest)
 }
+_FILE_TYPES = tuple(_TYPES[FileEntry].values())
 
 
 def _unusable(path: Path, how: str) -> BackupError:

@@ -5,7 +5,6 @@ the configuration names are copied, and what is left out is said in the warnings
 """
 
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +16,7 @@ from worker.adapters.mongo_server import Collection
 from worker.backups import archive, old, stream
 from worker.backups.catalogue import PARTIAL
 from worker.backups.entries import entry_of, with_documents, write_metadata
-from worker.backups.keep import as_stored
+from worker.backups.file_entries import as_stored
 from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
 from worker.backups.old import Contents, Old
 from worker.backups.source import Source
@@ -149,7 +148,7 @@ class Copy:
             return
         live = self._source.app.checkout / wanted
         _parents(tree, stored := f"config/{wanted}")
-        entry = replace(_like(live, stored), type="file", mode=0o600)
+        entry = _like(live, stored)._replace(type="file", mode=0o600)
         with path.open("rb") as content:
             self._entries[stored] = entry = _copied(tree, entry, content)
         tree.set_metadata(stored, as_stored(entry))
@@ -197,7 +196,7 @@ def _copied(tree: Tree, entry: FileEntry, content: IO[bytes]) -> FileEntry:
     tree.remove(entry.path)  # named twice in a tar: the last one counts
     with closing(tree.create(entry.path)) as out:
         digest, size = files.sha256(archive.parts(content), files.write_all(out))
-    return replace(entry, sha256=digest, size=size)
+    return entry._replace(sha256=digest, size=size)
 
 
 def _file_entry(stored: str, kind: str, one: tarfile.TarInfo) -> FileEntry:

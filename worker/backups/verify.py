@@ -106,14 +106,14 @@ def _in_turn(
 def _missing_and_extra(
     manifest: Manifest, found: dict[str, Stat], skipped: list[str]
 ) -> list[Fault]:
-    expected = _expected(manifest)
+    wanted = expected(manifest)
     kinds = {path: seen.type for path, seen in found.items() if path not in _OURS}
     faults = [Fault(path, "is no file of a backup") for path in skipped]
-    faults += [Fault(path, "is missing") for path in expected if path not in kinds]
-    faults += [Fault(path, "is not in the manifest") for path in kinds if path not in expected]
+    faults += [Fault(path, "is missing") for path in wanted if path not in kinds]
+    faults += [Fault(path, "is not in the manifest") for path in kinds if path not in wanted]
     return faults + [
         Fault(path, f"is a {kinds[path]}, not a {kind}")
-        for path, kind in expected.items()
+        for path, kind in wanted.items()
         if path in kinds and kinds[path] != kind
     ]
 
@@ -121,19 +121,20 @@ def _missing_and_extra(
 _OURS = ("", RECORD, f".{RECORD}.new")  # the last: of a process that was killed as it wrote
 
 
-def _expected(manifest: Manifest) -> dict[str, str]:
+def expected(manifest: Manifest) -> dict[str, str]:
     """Return every path that should be there, and what it should be."""
-    expected = {manifests.NAME: "file", manifests.TEXT: "file"}
+    found = {manifests.NAME: "file", manifests.TEXT: "file"}
     for database, entry in manifest.collections():
-        expected |= dict.fromkeys(entry_files(database, entry), "file")
+        found |= dict.fromkeys(entry_files(database, entry), "file")
     for database in manifest.databases:
-        expected[f"mongodb/{database}"] = "dir"
-    expected |= {entry.path: entry.type for entry in manifest.files}
-    for path in list(expected):
-        *parents, _ = path.split("/")
-        for count in range(1, len(parents) + 1):
-            expected.setdefault("/".join(parents[:count]), "dir")
-    return expected
+        found[f"mongodb/{database}"] = "dir"
+    found |= {entry.path: entry.type for entry in manifest.files}
+    for path in list(found):
+        parent = path.rpartition("/")[0]
+        while parent and parent not in found:
+            found[parent] = "dir"
+            parent = parent.rpartition("/")[0]
+    return found
 
 
 def _checks(

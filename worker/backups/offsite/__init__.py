@@ -19,7 +19,7 @@ from worker.adapters import files
 from worker.adapters.files_tree import Tree
 from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup
-from worker.backups.keep import as_stored
+from worker.backups.file_entries import as_stored
 from worker.backups.manifest import Manifest
 from worker.backups.offsite.card import CARD, Card, Copy
 from worker.backups.offsite.cloud import Cloud
