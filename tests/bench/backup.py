@@ -1,41 +1,34 @@
-"""What backups and restores cost, beside bare loops in the same run.
+"""What backups and restores cost, beside bare loops and other tools in the same run.
 
-`python -m tests.bench.backup [DOCUMENTS] [FILES] [ROUNDS]`, in the top folder; a million
-documents of 600 bytes and 20,000 files of 75 KB if left out, and three rounds. Prints one
-JSON object: seconds (medians), ratios and peak memory. Each backup is a process of its own,
-so that its memory is its own. mongodump, mongorestore and rsync take part where they are on
-PATH. Trust the ratios: a machine with other work makes seconds of any length.
+`python -m tests.bench.backup [--scale 1] [--rounds 3] [--json]`, in the top folder. At scale
+1: a million documents of 600 bytes in 20 collections, and 20,000 files of 75 KB; 0.03 takes a
+minute. Each row is a median of interleaved rounds; what is compared ran in the same rounds.
+mongodump, mongorestore and rsync take part where they are on PATH. Trust the ratios: a
+machine with other work makes seconds of any length.
 """
 
+import argparse
 import json
 import os
-import resource
+import random
 import shutil
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 from pymongo import MongoClient
 
-from tests.backups.support import Thynk, running_mongod
-from worker.adapters.mongo import Mongo
-from worker.backups import catalogue, make, restore
-from worker.backups.load import Load
-from worker.backups.source import Source
-from worker.clock import SystemClock
-from worker.config import App, Data
+from tests.backups.support import running_mongod
+from tests.bench.alone import child, seconds_of
+from tests.bench.table import Table
 
-DOCUMENTS, FILES, ROUNDS = (
-    int(value) for value in (*sys.argv[1:4], *("1000000", "20000", "3")[len(sys.argv[1:4]) :])
-)
 FILE_BYTES = 75_000
 CHANGED = 100  # one file in so many
-HERE = "tests.bench.backup"
+SMALL = 19  # collections beside the big one
+MANY = 500  # collections, of a case of its own
 SET = ("--replSet", "rs0", "--oplogSize", "990")
+NOWHERE = "mongodb://127.0.0.1:1/"
 
 
 def fill(db, documents):
@@ -55,197 +48,172 @@ def fill(db, documents):
         )
     for keys in ("room", "author", "n", "tags", [("room", 1), ("n", -1)]):
         db.messages.create_index(keys)
-    for number in range(19):
+    for number in range(SMALL):
         db[f"small{number}"].insert_many({"n": n} for n in range(100))
 
 
-def timed(work):
+def spoil(db):
+    """Let every collection differ from the backup."""
+    for name in db.list_collection_names():
+        db[name].delete_one({})
+
+
+def tool(argv):
+    """Return the seconds of another tool, or None where it is not on PATH."""
+    if not shutil.which(argv[0]):
+        return None
     os.sync()
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+    return seconds_of(lambda: subprocess.run(argv, check=True, capture_output=True))[0]
 
 
-def bare_loop(uri):
-    """Read everything and write the raw bytes, nothing else."""
-    with MongoClient(uri) as client, open("/dev/null", "wb") as out:
-        db = client["thynk"]
-        for name in db.list_collection_names():
-            for batch in db[name].find_raw_batches({}, batch_size=5_000):
-                out.write(batch)
+def dump_round(table, uri, home):
+    """One round of everything that reads the database."""
+    checkout, theirs = home / "checkout", home / "mongodump"
+    table.add("bare loop", child("bare", uri, checkout)["seconds"])
+    for name in ("unverified", "verified"):
+        shutil.rmtree(checkout, ignore_errors=True)
+        made = child(name, uri, checkout)
+        table.add(f"dump, {name}", made["seconds"])
+        table.add(f"dump, {name}: its processor time", made["cpu"])
+        table.peak("dump", made["peak_mb"])
+    for name, options in (("mongodump", []), ("mongodump --gzip", ["--gzip"])):
+        shutil.rmtree(theirs, ignore_errors=True)
+        argv = ["mongodump", "--uri", uri, "-d", "thynk", "--quiet", *options, "-o", str(theirs)]
+        table.add(name, tool(argv))
 
 
-def bare_loop_to_disk(uri, folder):
+def restore_round(table, uri, home):
+    """One round of restores over a database that differs everywhere."""
     with MongoClient(uri) as client:
-        db = client["thynk"]
-        for name in db.list_collection_names():
-            with (folder / name).open("wb") as out:
-                for batch in db[name].find_raw_batches({}, batch_size=5_000):
-                    out.write(batch)
+        spoil(client["thynk"])
+        made = child("restore", uri, home / "checkout")
+        table.add("restore with all indexes", made["seconds"])
+        table.add(f"restore: the swap of {made['swapped']} collections", made["swap"])
+        table.peak("restore", made["peak_mb"])
+        argv = ["mongorestore", "--uri", uri, "--drop", "--gzip", "--quiet"]
+        table.add("mongorestore", tool([*argv, str(home / "mongodump")]))
 
 
-def child(what, uri, checkout, **environment):
-    """Run one thing in a process of its own; return its seconds and its peak memory in MB."""
-    os.sync()
-    argv = [sys.executable, "-c", f"import {HERE} as b; b.alone({what!r}, {uri!r}, {checkout!r})"]
-    done = subprocess.run(argv, check=True, capture_output=True, env=os.environ | environment)
-    return json.loads(done.stdout)
-
-
-def alone(what, uri, checkout):
-    """In the child: back up (`database` or `uploads`), or restore the newest backup."""
-    with Mongo.connect(uri, ("thynk",)) as mongo:
-        thynk = app(uri, Path(checkout), mongo if what != "uploads" else None)
-        if what == "unverified":
-            make.check = lambda *_: []
-        begin = time.perf_counter()
-        if what == "restore":
-            found = restore_timed(thynk)
-        else:
-            previous = newest(thynk) if what == "uploads" else None
-            thynk.backup(previous=previous)
-            found = {}
-        found["seconds"] = time.perf_counter() - begin
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(found))
-
-
-def app(uri, checkout, mongo):
-    data = Data(uploads=() if mongo else ("backend/uploads",))
-    secret = Path("/nowhere")
-    named = {"name": "thynk", "repository": "a/b", "webhook_secret_file": secret}
-    source = Source(
-        app=App(checkout=checkout, data=data, **named), mongo=mongo, clock=SystemClock()
-    )
-    return Thynk(MongoClient(uri, connect=False), mongo, source, checkout)
-
-
-def newest(thynk):
-    there = catalogue.backups(thynk.source.app.backup_dir, "thynk")
-    return there[0] if there else None
-
-
-def restore_timed(thynk):
-    found, swap = {}, Load.swap
-
-    def timed_swap(self):
-        found["swap_seconds"] = timed_without_sync(lambda: swap(self))
-        found["swapped"] = len(self._staged)
-
-    Load.swap = timed_swap
-    restore.restore(thynk.source, newest(thynk), report=lambda _: None)
-    return found
-
-
-def timed_without_sync(work):
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def medians(rows):
-    return {name: round(statistics.median(values), 3) for name, values in rows.items()}
-
-
-def databases(home):
+def databases(home, documents, rounds):
+    """Return the tables of a database of a quarter of the documents, and of all of them."""
+    tables = []
     (home / "mongod").mkdir()
-    rows, peaks = {}, {}
     with running_mongod(home / "mongod", *SET) as port:
         uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
         with MongoClient(uri) as client:
-            for documents in (DOCUMENTS // 4, DOCUMENTS):
+            for count, times in ((documents // 4, 1), (documents, rounds)):
                 client.drop_database("thynk")
-                fill(client["thynk"], documents)
-                raw = client["thynk"].command("dbStats")["dataSize"] / 1e6
+                fill(client["thynk"], count)
+                size = client["thynk"].command("dbStats")["dataSize"]
                 client.admin.command("fsync")
-                rows = dump_rounds(uri, home, raw)
-                peaks[f"{raw:.0f} MB"] = {
-                    name: rows.pop(name) for name in ("dump_mb", "restore_mb")
-                }
-    return rows, peaks
+                table = Table(f"MongoDB, {count:,} documents of {size / 1e6:,.0f} MB", size)
+                for _ in range(times):
+                    dump_round(table, uri, home)
+                    restore_round(table, uri, home)
+                tables.append(judged(table))
+            tables.append(many(client, uri, home, rounds))
+    return tables
 
 
-def dump_rounds(uri, home, raw):
-    found = {}
-    checkout = str(home / "checkout")
-    peak = []
-    for _ in range(ROUNDS):
-        scratch = home / "scratch"
-        scratch.mkdir()
-        once = {
-            "bare_loop": timed(partial(bare_loop, uri)),
-            "bare_loop_to_disk": timed(partial(bare_loop_to_disk, uri, scratch)),
-        }
-        shutil.rmtree(scratch)
-        for name in ("unverified", "database"):
-            shutil.rmtree(checkout, ignore_errors=True)
-            made = child(name, uri, checkout)
-            once[name], memory = made["seconds"], made["peak_mb"]
-        peak.append(memory)
-        if shutil.which("mongodump"):
-            argv = ["mongodump", "--uri", uri, "-d", "thynk", "--gzip", "--quiet", "-o"]
-            once["mongodump_gzip"] = timed(
-                lambda: subprocess.run([*argv, str(scratch)], check=True)  # noqa: B023
-            )
-        for name, value in once.items():
-            found.setdefault(name, []).append(value)
-    spoilt = child_restore(uri, checkout)
-    result = medians(found)
-    return result | {
-        "raw_mb": round(raw),
-        "restore": round(spoilt["seconds"], 2),
-        "restore_mb_per_second": round(raw / spoilt["seconds"], 1),
-        "swap_ms": round(spoilt["swap_seconds"] * 1000, 1),
-        "swapped_collections": spoilt["swapped"],
-        "dump_to_bare_loop": round(result["bare_loop"] / result["unverified"], 2),
-        "verified_to_unverified": round(result["database"] / result["unverified"], 2),
-        "dump_mb": round(max(peak)),
-        "restore_mb": round(spoilt["peak_mb"]),
-    }
+def judged(table):
+    table.rate("dump, unverified")
+    table.rate("restore with all indexes")
+    table.ratio("dump to bare loop", "bare loop", "dump, unverified", least=0.75)
+    table.ratio("dump to mongodump --gzip", "mongodump --gzip", "dump, unverified", least=7)
+    table.ratio("verified to unverified", "dump, verified", "dump, unverified", most=1.5)
+    table.ratio("restore to mongorestore", "mongorestore", "restore with all indexes", least=1.6)
+    swap = next(name for name in table.seconds if "swap" in name)
+    table.judge(f"{swap}, in ms", table.median(swap) * 1000, most=100)
+    for what, peak in table.peaks.items():
+        table.judge(f"peak memory of a {what}, in MB", peak, most=250)
+    return table
 
 
-def child_restore(uri, checkout):
-    with MongoClient(uri) as client:
-        for name in client["thynk"].list_collection_names():
-            client["thynk"][name].delete_one({})
-    return child("restore", uri, checkout)
+def many(client, uri, home, rounds):
+    """A database of many small collections: what each of them costs."""
+    client.drop_database("thynk")
+    for n in range(MANY):
+        client["thynk"][f"c{n}"].insert_one({})
+    table = Table(f"MongoDB, {MANY} small collections", 0)
+    for _ in range(rounds):
+        shutil.rmtree(home / "checkout", ignore_errors=True)
+        before = requests(client)
+        made = child("verified", uri, home / "checkout")
+        table.add("backup, verified", made["seconds"])
+        table.add("backup, verified: its processor time", made["cpu"])
+        asked = (requests(client) - before) / MANY
+    table.judge("round trips a collection", asked, most=9)
+    return table
 
 
-def uploads(home):
-    """A first copy, then one file in a hundred changed: ours beside rsync's."""
-    checkout = home / "files"
-    live = checkout / "backend/uploads"
-    for number in range(FILES):
-        path = live / f"{number % 100}" / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(FILE_BYTES))
+def requests(client):
+    return client.admin.command("serverStatus")["network"]["numRequests"]
+
+
+def path_of(live, number):
+    return live / f"{number % 100}" / f"{number}.jpg"
+
+
+def write_files(live, numbers):
+    """Write files that no disk can make smaller."""
+    pool = random.randbytes(4 * FILE_BYTES)
+    for number in numbers:
+        begin = random.randrange(3 * FILE_BYTES)
+        head = os.urandom(16)
+        path_of(live, number).write_bytes(head + pool[begin : begin + FILE_BYTES - len(head)])
     time.sleep(2.1)  # younger files are copied again: their times prove nothing yet
-    uri, found = "mongodb://127.0.0.1:1/", {}
-    found["first"] = [child("uploads", uri, str(checkout))["seconds"]]
-    if shutil.which("rsync"):
-        subprocess.run(["rsync", "-a", f"{live}/", str(home / "rsync0")], check=True)
-    for count in range(1, ROUNDS + 1):
-        for number in range(0, FILES, CHANGED):
-            (live / f"{number % 100}" / f"{number}.jpg").write_bytes(os.urandom(FILE_BYTES))
-        time.sleep(2.1)
-        free = shutil.disk_usage(home).free
-        found.setdefault("second", []).append(child("uploads", uri, str(checkout))["seconds"])
-        found.setdefault("new_mb", []).append((free - shutil.disk_usage(home).free) / 1e6)
-        if shutil.which("rsync"):
-            link = f"--link-dest={home / f'rsync{count - 1}'}"
-            argv = ["rsync", "-a", link, f"{live}/", str(home / f"rsync{count}")]
-            found.setdefault("rsync_link_dest", []).append(
-                timed(lambda: subprocess.run(argv, check=True))  # noqa: B023
-            )
-    return medians(found)
+
+
+def uploads(home, count, rounds):
+    """A first copy, then one file in a hundred changed: ours beside rsync's."""
+    checkout, copies = home / "files", home / "rsync"
+    live = checkout / "backend/uploads"
+    for number in range(100):
+        (live / f"{number}").mkdir(parents=True)
+    write_files(live, range(count))
+    table = Table(f"Uploads, {count:,} files of {count * FILE_BYTES / 1e6:,.0f} MB", 0)
+    table.add("first backup, verified", child("uploads", NOWHERE, checkout)["seconds"])
+    table.add("first rsync -a", tool(["rsync", "-a", f"{live}/", f"{copies}0"]))
+    changed = range(0, count, CHANGED)
+    for again in range(1, rounds + 1):
+        write_files(live, changed)
+        made = child("uploads", NOWHERE, checkout)
+        table.add("second backup, made", made["seconds"] - made["read_back"])
+        table.add("second backup, verified", made["seconds"])
+        table.add("second backup, verified: its processor time", made["cpu"])
+        table.peak("backup", made["peak_mb"])
+        link = f"--link-dest={copies}{again - 1}"
+        table.add("rsync --link-dest", tool(["rsync", "-a", link, f"{live}/", f"{copies}{again}"]))
+        new = new_bytes(checkout / "backups")
+        assert new == len(changed) * FILE_BYTES, f"{new} bytes were written anew"
+    table.ratio("made to rsync", "rsync --link-dest", "second backup, made", least=2)
+    table.judge("changed files, in MB", len(changed) * FILE_BYTES / 1e6)
+    table.judge("written anew by the second backup, in MB", new / 1e6, most=new / 1e6)
+    table.judge("peak memory of a backup, in MB", table.peaks["backup"], most=250)
+    return table
+
+
+def new_bytes(backups):
+    """Return the bytes of files in the newest backup that no other shares."""
+    newest = max(path for path in backups.iterdir() if path.name[0] != ".")
+    seen = [path.lstat() for path in (newest / "uploads").rglob("*.jpg")]
+    return sum(one.st_size for one in seen if one.st_nlink == 1)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        rows, peaks = databases(home)
-        print(json.dumps({"load": os.getloadavg(), "databases": rows, "peak_mb": peaks}, indent=1))
-        print(json.dumps({"load": os.getloadavg(), "uploads": uploads(home)}, indent=1))
+        tables = [uploads(home, max(100, int(20_000 * asked.scale)), asked.rounds)]
+        tables += databases(home, max(1_000, int(1_000_000 * asked.scale)), asked.rounds)
+    if asked.json:
+        print(json.dumps({"load": os.getloadavg(), "tables": [each.plain() for each in tables]}))
+    else:
+        print(*tables, f"load average: {os.getloadavg()}", sep="\n\n")
 
 
 if __name__ == "__main__":
