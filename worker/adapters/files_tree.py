@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +47,7 @@ class Tree:
     def __init__(self, top: Path) -> None:
         """Open `top`, which may itself be a link. Raises OSError."""
         self._top = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._near: dict[int, tuple[str, int]] = {}  # by thread: where it read last
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +58,7 @@ class Tree:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leave()
         os.close(self._top)
 
     def scan(self, ignored: str = "") -> Scan:
@@ -77,8 +80,15 @@ class Tree:
 
     def open(self, path: str) -> int:
         """Return a descriptor for reading a regular file, for the caller to close."""
-        with self._parent(path) as (folder, name):
-            return open_in(folder, name)
+        parent, _, name = path.rpartition("/")
+        thread = get_ident()
+        near = self._near.get(thread)
+        if near is None or near[0] != parent or not _is_name(name):
+            with self._parent(path) as (folder, _):
+                self._near[thread] = parent, os.dup(folder)
+            if near:
+                os.close(near[1])
+        return open_in(self._near[thread][1], name)
 
     def create(self, path: str, mode: int = 0o600) -> int:
         """Return a descriptor for writing a file that is not there yet."""
@@ -97,11 +107,13 @@ class Tree:
 
     def swap_in(self, staged: str, path: str) -> None:
         """Let one file or link take the place of another at once; `sync` the folder later."""
+        self._leave()
         with self._parent(staged) as (source, old), self._parent(path) as (folder, new):
             os.rename(old, new, src_dir_fd=source, dst_dir_fd=folder)
 
     def remove(self, path: str) -> None:
         """Remove a file, a link, or a folder with all that is in it."""
+        self._leave()
         gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)  # with its folder
         with gone, self._parent(path) as (folder, name):
             if lstat_in(folder, name).type == "dir":
@@ -179,10 +191,15 @@ class Tree:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 self._scan(inner, found, ignored, device)
 
+    def _leave(self) -> None:
+        """Forget where was read last: another folder may have that name soon."""
+        while self._near:
+            os.close(self._near.popitem()[1][1])
+
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
         *parents, name = path.split("/")
-        if not name or {"", ".", ".."} & {*parents, name} or "\0" in path:
+        if not all(map(_is_name, (*parents, name))):
             raise ValueError(f"{path!r} is not a path inside a tree")
         with self._folder(parents) as folder:
             yield folder, name
@@ -198,6 +215,11 @@ class Tree:
             yield folder
         finally:
             os.close(folder)
+
+
+def _is_name(part: str) -> bool:
+    """Return whether a part of a path stands for something in the folder before it."""
+    return part not in ("", ".", "..") and "\0" not in part
 
 
 def _set_of_descriptor(descriptor: int, wanted: Stat) -> None:

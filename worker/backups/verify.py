@@ -26,6 +26,7 @@ from worker.errors import BackupError
 
 RECORD = "verification.json"  # no part of the backup: what reading it back found, and when
 READERS = 4  # threads; hashing and decompressing leave Python's lock
+PART_BYTES, PART_FILES = 8 << 20, 100  # that a thread takes at a time, about
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,14 +94,30 @@ def _in_turn(
 ) -> Iterator[Fault | None]:
     """Yield what the checks find; a `tick` that raises leaves the rest undone."""
     whole = sum(size for size, _ in checks)
-    found = pool.map(lambda check: check[1](), checks)
-    for (size, _), fault in zip(checks, found, strict=True):
+    parts = list(_parts(checks))
+    found = pool.map(lambda part: [check() for _, check in part], parts)
+    for part, faults in zip(parts, found, strict=True):
         try:
-            tick(size, whole)
+            for size, _ in part:
+                tick(size, whole)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        yield fault
+        yield from faults
+
+
+def _parts(checks: Sequence[tuple[int, Check]]) -> Iterator[list[tuple[int, Check]]]:
+    """Yield the checks in lists, small files together: handing one over takes as long as it."""
+    part: list[tuple[int, Check]] = []
+    size = 0
+    for check in checks:
+        part.append(check)
+        size += check[0]
+        if size >= PART_BYTES or len(part) >= PART_FILES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _missing_and_extra(
