@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from typing import TypeVar
 
 AHEAD = 2  # batches that wait between two stages, of 16 MB at most each
 LOOKS_EVERY = 0.1  # seconds, at whether the other thread still wants something
 
-Line = Queue[bytes | BaseException | None]
+T = TypeVar("T")
+Line = Queue[T | BaseException | None]
 
 
-def ahead(batches: Iterable[bytes]) -> Generator[bytes, None, None]:
+def ahead(batches: Iterable[T]) -> Generator[T, None, None]:
     """Yield the batches while a thread reads the next ones; its error is raised here.
 
     To be closed: that ends the thread. A stream of a single batch gets none.
@@ -29,8 +31,8 @@ def ahead(batches: Iterable[bytes]) -> Generator[bytes, None, None]:
         yield from _threaded(chain(first, source))
 
 
-def _threaded(batches: Iterator[bytes]) -> Generator[bytes, None, None]:
-    line: Line = Queue(AHEAD)
+def _threaded(batches: Iterator[T]) -> Generator[T, None, None]:
+    line: Line[T] = Queue(AHEAD)
     unwanted = Event()
     thread = Thread(target=_fill, args=(batches, line, unwanted), daemon=True)
     thread.start()
@@ -45,7 +47,7 @@ def _threaded(batches: Iterator[bytes]) -> Generator[bytes, None, None]:
         thread.join()
 
 
-def _fill(batches: Iterator[bytes], line: Line, unwanted: Event) -> None:
+def _fill(batches: Iterator[T], line: Line[T], unwanted: Event) -> None:
     end: BaseException | None = None
     try:
         for batch in batches:
@@ -56,7 +58,7 @@ def _fill(batches: Iterator[bytes], line: Line, unwanted: Event) -> None:
     _put(line, end, unwanted)
 
 
-def _put(line: Line, item: bytes | BaseException | None, unwanted: Event) -> bool:
+def _put(line: Line[T], item: T | BaseException | None, unwanted: Event) -> bool:
     while not unwanted.is_set():
         try:
             line.put(item, timeout=LOOKS_EVERY)
@@ -66,7 +68,7 @@ def _put(line: Line, item: bytes | BaseException | None, unwanted: Event) -> boo
     return False
 
 
-def _empty(line: Line) -> None:
+def _empty(line: Line[T]) -> None:
     try:
         while True:
             line.get_nowait()

@@ -12,6 +12,7 @@ of the swap, the live one is dropped and loaded: the data as it was is in the sa
 TTL indexes come last: the monitor deletes expired documents as soon as there is one.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from worker.adapters import files
@@ -20,6 +21,7 @@ from worker.adapters.files_tree import Tree
 from worker.adapters.mongo_server import OURS, expires
 from worker.adapters.mongo_writer import Writer
 from worker.backups import proof, stream
+from worker.backups.ahead import ahead
 from worker.backups.difference import CollectionChange
 from worker.backups.entries import entry_files, stored_as
 from worker.backups.manifest import CollectionEntry, Json
@@ -146,9 +148,11 @@ class Load:
         self._writer.create(staged, options, None if clustered else id_index)
         stored = stored_as(entry.type, staged)
         with closing(backup.open(entry_files(self._source, entry)[-1])) as descriptor:
-            for batch in _batches(stream.split(stream.unpacked(files.chunks(descriptor)))):
-                self._writer.insert(stored, batch)
-                self._progress.add(sum(map(len, batch)), documents=len(batch))
+            documents = stream.split(stream.unpacked(files.chunks(descriptor)))
+            with contextlib.closing(ahead(_batches(documents))) as batches:
+                for batch in batches:
+                    self._writer.insert(stored, batch)
+                    self._progress.add(sum(map(len, batch)), documents=len(batch))
         found = stream.measure(self._writer.raw_batches(stored))
         if found != (entry.documents, entry.bytes, entry.sha256):
             raise RestoreError(
