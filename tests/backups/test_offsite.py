@@ -73,6 +73,20 @@ def there(target, tmp_path, monkeypatch):
     return offsite.place(target, tmp_path / "scratch", "offsite-thynk")
 
 
+@pytest.fixture
+def disk():
+    """Make a folder a disk of its own, as root may, or give that disk another size."""
+    made = []
+
+    def sized(folder, size):
+        how = f"remount,size={size}" if folder in made else f"size={size}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", how, "tmpfs", folder], check=True)
+        made.append(folder)
+
+    yield sized
+    subprocess.run(["umount", made[0]], check=True)
+
+
 def kept(backup):
     """Return a backup's files, with the times that a restore gives back: those of uploads."""
     found = tree(backup)
@@ -190,6 +204,20 @@ def test_what_was_given_up_takes_no_room_once_a_newer_backup_is_there(
     assert not (tmp_path / "there" / backup.id / "part-00007-0.tar").exists()
     [card] = there.cards()
     offsite.pull(there, card, tmp_path / "home", quiet)
+
+
+@pytest.mark.parametrize("target", ["rclone", "rsync"], indirect=True)
+def test_full_place_is_told_and_the_push_goes_on_once_there_is_room(full, there, target, disk):
+    """In the middle of a stream: what tarfile does as it is closed once hid why."""
+    disk(target.path, "2m")
+    (full.uploads / "film").write_bytes(os.urandom(3 << 20))
+    backup = full.backup()
+    with pytest.raises(UnavailableError, match="space"):
+        offsite.push(there, target, backup, quiet)
+    assert there.cards() == []
+    disk(target.path, "20m")
+    assert offsite.push(there, target, backup, quiet)
+    assert [card.id for card in there.cards()] == [backup.id]
 
 
 @pytest.mark.parametrize("target", ["rclone", "rsync"], indirect=True)

@@ -38,12 +38,13 @@ class Cutter(io.RawIOBase):
         self._path = scratch / "part"
         self._put = put
         self._size = size
+        self._given_up = False
         self.parts: list[Part] = []
         self._begin()
 
     def write(self, data: Any) -> int:
-        """Take all of it."""
-        view = memoryview(data)
+        """Take all of it; nothing once `put` has failed, for tarfile writes at its close, too."""
+        view = memoryview(b"" if self._given_up else data)
         while view:
             piece = view[: self._size - self._written]
             self._file.write(piece)
@@ -77,7 +78,9 @@ class Cutter(io.RawIOBase):
             hashes = {kind: one.hexdigest() for kind, one in self._hashes.items()}
             name = f"part-{len(self.parts):05d}-{hashes['sha256']}.tar"
             part = Part(name, self._written, hashes["sha256"])
+            self._given_up = True
             self._put(self._path, part, hashes)
+            self._given_up = False
             self.parts.append(part)
         self._path.unlink()
 
