@@ -1,13 +1,15 @@
 """The worker of the slow queue, and its scan for slow work that no bell announced.
 
 The same as the other worker (`bells`, `scan`), but that SIGTERM stops what runs at once:
-nobody's app is in the middle of anything, and its request is still on disk.
+nobody's app is in the middle of anything, and its request is still on disk. And it reads a
+configuration that was changed: a schedule that `status` shows must not wait for a restart.
 """
 
 import logging
 import os
 import sys
 import threading
+from pathlib import Path
 
 import worker.slow  # noqa: F401 - imported once, so that each fork of this process is ready
 from worker import configfile, lock, recovery, service
@@ -15,6 +17,7 @@ from worker.adapters.process import Child
 from worker.bells import answer_bells
 from worker.clock import SystemClock
 from worker.config import App, Config
+from worker.errors import ConfigError
 from worker.outgoing import Outgoing
 from worker.requests import BACKUP as ASKED
 from worker.requests import SLOW, Requests
@@ -35,6 +38,7 @@ class SlowScan(threading.Thread):
     def __init__(self, config: Config, stopping: threading.Event) -> None:
         super().__init__(name="scan", daemon=True)
         self._config = config
+        self._read = _stamp(config.path)
         self._stopping = stopping
         self._woken = threading.Event()
         self._children: dict[str, Child] = {}
@@ -47,6 +51,7 @@ class SlowScan(threading.Thread):
     def run(self) -> None:
         """Look, wait, look again; at the end stop what runs."""
         while not self._stopping.is_set():
+            self._read_again_if_changed()
             for app in self._config.apps.values():
                 try:
                     self._look(app)
@@ -56,6 +61,20 @@ class SlowScan(threading.Thread):
             self._woken.clear()
         for child in self._children.values():
             child.stop(timeout=STOPS_WITHIN)
+
+    def _read_again_if_changed(self) -> None:
+        """Have the apps as the file has them now; of a wrong file, as they were."""
+        stamp = _stamp(self._config.path)
+        if stamp == self._read:
+            return
+        self._read = stamp
+        try:
+            apps = configfile.load(self._config.path).apps
+        except ConfigError as error:
+            log.error("config.refused", extra={"why": error.message})  # noqa: TRY400 - our words
+            return
+        self._config = self._config.model_copy(update={"apps": apps})
+        log.info("config.read_again", extra={"path": str(self._config.path)})
 
     def _look(self, app: App) -> None:
         child = self._children.get(app.name)
@@ -91,6 +110,15 @@ class SlowScan(threading.Thread):
         if not outgoing.names or not lock.is_free(state.lock):
             return []
         return outgoing.due(newest(app))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file does; nothing while it is being replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def work(config: Config) -> int:

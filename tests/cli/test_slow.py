@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.backups.support import until
 from tests.backups.test_verify import flip
 from worker import configfile, lock
 from worker.backups import catalogue, drilled, undone
@@ -16,6 +18,8 @@ from worker.errors import BackupError, UnavailableError
 from worker.jobs import Runner
 from worker.requests import BACKUP, DRILL, SLOW, VERIFY, Request, Requests
 from worker.slow import TRIES, Slow
+from worker.slow_bells import SlowScan
+from worker.state import State
 
 
 @pytest.fixture
@@ -182,3 +186,21 @@ def test_the_same_is_waited_for_once_but_what_is_begun_is_another_matter(slow, b
     assert requests.same(replace(again, backup=None)) is None
     requests.begin(asked)
     assert requests.same(again) is None
+
+
+def test_schedule_that_is_set_while_the_worker_runs_is_begun(cli, monkeypatch):
+    """`status` shows when it comes next; nobody would see that it never does."""
+    monkeypatch.setenv("SHEETANCHOR_CONFIG", str(cli.config))
+    monkeypatch.setattr("worker.slow_bells.EVERY", 0.1)
+    config, stopping, text = configfile.load(cli.config), threading.Event(), cli.config.read_text()
+    begun = State.of(config, config.apps[cli.app]).schedule
+    scan = SlowScan(config, stopping)
+    scan.start()
+    try:
+        cli.config.write_text(f"{text}nothing = true\n")
+        cli.config.write_text(f'{text}[apps.{cli.app}.backup]\nschedule = "7 3 * * *"\n')
+        until(lambda: begun.exists() and "7 3 * * *" in begun.read_text(), seconds=120)
+    finally:
+        stopping.set()
+        scan.wake()
+        scan.join()
