@@ -70,6 +70,31 @@ def test_lock_of_a_persons_git_is_refused_and_its_remedy_helps(world):
     assert world.version() == "two"
 
 
+def test_git_folder_elsewhere_or_half_way_is_refused_and_each_remedy_helps(world):
+    top, elsewhere = world.checkout, world.home / "elsewhere.git"
+    world.git("init", "--quiet", "--separate-git-dir", str(elsewhere), str(top))
+    branches = world.git("show-ref", cwd=top)
+    ended = refused_unchanged(
+        world, {"more.txt": "1"}, "preflight", "is a file", str(elsewhere), "worktree"
+    )
+
+    subprocess.run(command_line_in(ended["error"]["remedy"]), shell=True, check=True)
+    elsewhere.rename(world.home / "nobody needs it")
+    assert world.git("show-ref", cwd=top) == branches
+    other = world.git("commit-tree", "HEAD^{tree}", "-p", "HEAD~1", "-m", "Other", cwd=top)
+    world.git("merge", "--quiet", "--no-ff", "--no-commit", other, cwd=top)
+    ended = refused_unchanged(world, {"more.txt": "2"}, "preflight", "`git merge`", "half done")
+
+    subprocess.run(command_in(ended["error"]["remedy"], "git -C"), check=True)
+    succeeds(world, {"more.txt": "3"})
+    assert (top / ".git").is_dir()
+
+
+def command_line_in(remedy):
+    """Return the one command line of a remedy, as a person pastes it into a shell."""
+    return remedy.partition("`")[2].partition("`")[0]
+
+
 def test_submodule_is_refused_and_its_files_are_taken(world):
     world.git("init", "--quiet", str(world.clone / "theme"))
     (world.clone / "theme" / "style.css").write_text("a {}")

@@ -72,6 +72,12 @@ class GitCommand:
         """Return Git's own folder."""
         return self.directory / ".git"
 
+    def elsewhere(self) -> tuple[Path, Path]:
+        """Return Git's folder for this checkout and the one it shares, where `.git` is a file."""
+        found = self.run(["rev-parse", "--git-dir", "--git-common-dir"]).splitlines()
+        mine, shared = (self.directory / line for line in found)  # relative to here, or absolute
+        return mine.resolve(), shared.resolve()
+
     def filters(self) -> dict[str, dict[str, str]]:
         """Return the filters that the repository's settings define: name -> key -> value."""
         found: dict[str, dict[str, str]] = {}

@@ -7,7 +7,7 @@ rest. What the old version acknowledged up to the stop is in it. With
 
 from worker.clock import rfc3339
 from worker.errors import GuardError
-from worker.steps import data, guards, layers, pinned, quiet
+from worker.steps import data, git_folder, guards, layers, pinned, quiet
 from worker.steps.attempt import Attempt, Facts
 
 
@@ -67,6 +67,7 @@ def nobody_in_the_way(attempt: Attempt) -> None:
     """Refuse while a person's Git, Compose or one-off run works on the app."""
     if attempt.deployment.kind != "restore":
         attempt.checkout.locks.wait(attempt.clock)
+        git_folder.nothing_half_done(attempt)
     if attempt.app.backup.consistency == "live":
         return
     quiet.nobody_else_at_work(attempt, attempt.fact("preflight", "project"))

@@ -27,15 +27,6 @@ def judge(attempt: Attempt, changed: Changes) -> None:
     _git_may_write(attempt, moved)
 
 
-def judge_git(attempt: Attempt) -> None:
-    """Refuse a Git folder in which Git's user may not write: root's `git pull` leaves such."""
-    git, owner = attempt.checkout.git_dir, attempt.checkout.owner()
-    inside = [git / name for name in ("objects", "refs", "logs")]
-    found = [*access.unwritable([git], owner), *access.unwritable_below(inside, owner)]
-    if found:
-        raise _not_its_users(attempt, found, git)
-
-
 def named(paths: Sequence[str]) -> str:
     """Return the first of these paths, for a sentence."""
     return ", ".join(paths[:NAMED]) + (", …" if len(paths) > NAMED else "")
@@ -99,14 +90,15 @@ def _git_may_write(attempt: Attempt, moved: Iterable[str]) -> None:
     top = attempt.app.checkout
     folders = sorted({_nearest(top / path) for path in moved})
     if found := access.unwritable(folders, attempt.checkout.owner()):
-        raise _not_its_users(attempt, found, *found)
+        raise not_its_users(attempt, found, *found)
 
 
 def _nearest(path: Path) -> Path:
     return next(one for one in path.parents if one.is_dir())
 
 
-def _not_its_users(attempt: Attempt, found: Sequence[Path], *mended: Path) -> GuardError:
+def not_its_users(attempt: Attempt, found: Sequence[Path], *mended: Path) -> GuardError:
+    """Return the error that Git's user may not write in these places; `mended`: what to give it."""
     owner = attempt.checkout.owner()
     places = shlex.join(map(str, mended))
     return GuardError(

@@ -23,8 +23,8 @@ from worker.steps import (
     data,
     emptied,
     gate,
+    git_folder,
     health,
-    in_the_way,
     neighbours,
     ownership,
     present,
@@ -95,7 +95,7 @@ def _checkout_can_be_moved(attempt: Attempt) -> None:
         checkout.clone()
     if attempt.deployment.kind != "restore":  # that one moves no file of Git's
         checkout.locks.wait(attempt.clock)
-        in_the_way.judge_git(attempt)
+        git_folder.judge(attempt)
 
 
 def _branch_head(attempt: Attempt) -> str:
