@@ -4,6 +4,7 @@ import pytest
 
 from tests.backups.support import fingerprint, thynk_on, until
 from worker.adapters.mongo_writer import Writer
+from worker.backups import restore
 from worker.errors import UnavailableError
 
 NAMES = ("a", "b", "c")
@@ -66,3 +67,19 @@ def test_an_election_among_the_renames_is_noticed_and_a_second_run_finishes(spoi
             app.restore(backup)
     app.restore(backup)
     assert fingerprint(app.db) == good
+
+
+def test_a_run_waits_for_what_a_killed_one_sent_before_it_believes_what_it_reads(
+    spoilt, monkeypatch
+):
+    """Renames that are only in the server's memory: equal to the backup now, undone later."""
+    app, backup, _ = spoilt
+    done = []
+    settle, difference = Writer.settle, restore.difference
+    monkeypatch.setattr(Writer, "settle", lambda self: done.append("settled") or settle(self))
+    monkeypatch.setattr(
+        restore, "difference", lambda *a, **n: done.append("compared") or difference(*a, **n)
+    )
+    app.restore(backup)
+    assert done == ["settled", "compared"]
+    assert not [name for name in app.db.list_collection_names() if name.startswith("_sheet")]
