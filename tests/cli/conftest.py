@@ -2,19 +2,17 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from tests import forks
 from worker import configfile, lock
 from worker.backups import make
 from worker.backups.source import Source
 from worker.clock import SystemClock
 
-TOP = Path(__file__).parents[2]
 NO_REDIS = "unix:///nonexistent/redis.sock"
 
 CONFIG = """\
@@ -67,16 +65,8 @@ class CommandLine:
         return {**path, **docker, "SHEETANCHOR_CONFIG": str(self.config), **more}
 
     def __call__(self, *argv, typed="", code=0, **env):
-        done = subprocess.run(
-            self.argv(*argv),
-            cwd=TOP,
-            env=self.environment(**env),
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        argv, env = [*map(str, argv)], self.environment(**env)
+        done = forks.run(argv, env=env, input=typed, timeout=300, strict=True)
         ran = Ran(done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in ran.err, ran.err
         assert ran.code == code, ran

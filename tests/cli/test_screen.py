@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from tests.cli.conftest import TOP
+from tests.forks import TOP
 from worker.cli import output
 from worker.cli.interrupt import Interrupt
 from worker.cli.screen import Lines, LiveView, opened

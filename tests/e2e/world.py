@@ -22,6 +22,7 @@ from pathlib import Path
 
 import docker
 
+from tests import forks
 from tests.e2e import fingerprint
 from worker.adapters.compose_command import binary
 from worker.clock import SystemClock
@@ -267,11 +268,9 @@ class World:
         child.wait(seconds)
 
     def cli(self, *argv, check=None, **options):
-        """Run `sheetanchor …` to its end."""
-        command = [sys.executable, "-m", "worker.cli", "--config", str(self.config), *argv]
-        done = subprocess.run(
-            command, cwd=TOP, text=True, capture_output=True, timeout=400, check=False, **options
-        )
+        """Run `sheetanchor …` to its end; with an `env` of its own from nothing, else as a fork."""
+        argv = ["--config", str(self.config), *argv]
+        done = forks.run(argv, **options) if "env" not in options else anew(argv, **options)
         if check is not None:
             assert done.returncode == check, (
                 f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
@@ -434,6 +433,13 @@ class World:
                 if re.search(re.escape(pattern).encode(), text):
                     found.append(int(entry.name))
         return found
+
+
+def anew(argv, **options):
+    command = [sys.executable, "-m", "worker.cli", *argv]
+    return subprocess.run(
+        command, cwd=TOP, text=True, capture_output=True, timeout=400, check=False, **options
+    )
 
 
 def release(version, **fields):
