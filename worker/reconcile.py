@@ -1,9 +1,10 @@
 """Finds a branch head of which no delivery told: `python -m worker.reconcile APP`.
 
 GitHub sends nothing twice, and Redis may lose what it held. So a worker's scan
-starts this in a process of its own: it asks the remote for the head, without
-the app's lock, since a remote may hang; then judges that head under the lock,
-before anything is queued. What has a decision, runs, is held or put off stays.
+starts `worker.glance` in a process of its own, which becomes this where there is
+something to do. It asks the remote for the head, without the app's lock, since a
+remote may hang; then judges that head under the lock, before anything is queued.
+What has a decision, runs, is held or put off stays.
 
 The danger is to deploy what nobody wants any more: a look judges as a push
 would, and never brings a head that was decided.
@@ -20,7 +21,7 @@ from worker import configfile, durable, logs, stopping
 from worker.adapters.git import Checkout
 from worker.clock import rfc3339
 from worker.decisions import is_put_off, judge
-from worker.deployment import Deployment, new_id
+from worker.deployment import Deployment
 from worker.errors import (
     BusyError,
     GuardError,
@@ -29,12 +30,11 @@ from worker.errors import (
     SkippedError,
     UnavailableError,
 )
+from worker.glance import seen
 from worker.jobs import Runner, runner_of
-from worker.rounds import BUSY
+from worker.rounds import BUSY, NOT_REACHED
 
 log = logging.getLogger(__name__)
-
-NOT_REACHED = 1  # exit code: the remote did not say
 
 Ask = Callable[[], str]
 
@@ -66,17 +66,7 @@ def wanted(runner: Runner, head: str) -> Deployment | None:
     """Return the deployment that this head needs, or None. Needs the lock."""
     decisions, now = runner.decisions, runner.clock.now()
     decided = decisions.read()
-    found = Deployment(
-        id=new_id(now),
-        app=runner.app.name,
-        kind="deploy",
-        trigger="reconcile",
-        by=None,
-        queued_at=rfc3339(now),
-        reason=_why(decided["put_off"], head),
-        requested_revision=head,
-        options={"force": False, "pull": True},
-    )
+    found = seen(runner.app, head, now, _why(decided["put_off"], head))
     try:
         judge(decided, found, head)
     except HeldError:
@@ -135,7 +125,7 @@ def _report(runner: Runner, error: SheetanchorError | None) -> None:
 
 
 def main() -> int:
-    """Look once at one app, for a worker's scan."""
+    """Look once at one app: what a glance at it becomes."""
     logs.start()
     config = configfile.load(configfile.find(None, os.environ))
     runner = runner_of(config, sys.argv[1])

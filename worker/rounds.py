@@ -12,6 +12,7 @@ from worker.clock import Clock
 from worker.decisions import UNTIL_ENDED, is_put_off, pause
 
 BUSY = 4  # exit code of a look: somebody works on the app, so look again afterwards
+NOT_REACHED = 1  # exit code of a look: the remote did not say
 SOONEST = 60.0  # seconds between two looks, whatever they are for
 
 

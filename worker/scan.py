@@ -2,7 +2,7 @@
 
 Two kinds: a journal without an end whose lock is free (somebody died), and a
 deployment that is queued (its bell was lost, or the app was busy). Besides, now
-and then the remote is asked for its head (`worker.reconcile`). Each app's
+and then the remote is asked for its head (`worker.glance`). Each app's
 work is done in a process of its own: the worker itself holds no client of
 Docker or MongoDB, and a remote that hangs holds up nobody. It works without
 Redis; then what is queued is not found.
@@ -101,7 +101,7 @@ class Scan(threading.Thread):
             if code != BUSY:
                 rounds.looked(well=code == 0)
         if rounds.due(Decisions(state.decisions).read()):
-            argv = [sys.executable, "-m", "worker.reconcile", app.name]
+            argv = [sys.executable, "-m", "worker.glance", app.name]
             self._looks[app.name] = Child(app.name, argv, os.environ)
 
     def _somebody_died(self, state: State) -> bool:
