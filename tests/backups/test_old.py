@@ -18,7 +18,7 @@ from worker.errors import BackupError
 
 STAMP = "20260101_020000"
 UPLOADS = {"its-name": ("backend", "uploads"), "its-path": ("", "backend/uploads"),
-           "its-content": ("backend/uploads", ".")}  # fmt: skip
+           "its-content": ("backend/uploads", "."), "its-whole-path": ("/", "")}  # fmt: skip
 
 
 def script_s(thynk, tmp_path, packed="its-name"):
@@ -33,6 +33,7 @@ def script_s(thynk, tmp_path, packed="its-name"):
     folder.mkdir()
     where, what = UPLOADS[packed]
     pack(folder / f"mongodb-{STAMP}.tar.gz", tmp_path, dump.parent.name)
+    what = what or str(thynk.uploads).lstrip("/")
     pack(folder / f"uploads-{STAMP}.tar.gz", thynk.checkout / where, what)
     shutil.copy(thynk.env, folder / "env.production.local.backup")
     (folder / "manifest.txt").write_text("THYNK backup\n")
@@ -54,6 +55,7 @@ def filled(thynk):
     (thynk.uploads / "link").symlink_to("photo.jpg")
     os.chown(thynk.uploads / "photo.jpg", 1234, 1234)
     (thynk.uploads / "photo.jpg").chmod(0o640)
+    (thynk.uploads / "twin.jpg").hardlink_to(thynk.uploads / "photo.jpg")
     return thynk
 
 
@@ -92,7 +94,7 @@ def test_an_old_backup_is_listed_and_all_of_it_comes_back(filled, tmp_path):
     assert catalogue.find(folder, "thynk") == newer
 
 
-@pytest.mark.parametrize("packed", ["its-path", "its-content"])
+@pytest.mark.parametrize("packed", ["its-path", "its-content", "its-whole-path"])
 def test_uploads_are_found_however_the_script_packed_them(filled, tmp_path, packed):
     thynk = filled
     files = without_times(thynk.uploads)

@@ -78,11 +78,15 @@ class _Source:
         return bool(self._part)
 
 
+def plain(name: str) -> str:
+    """Return a name of an archive as `members` gives paths."""
+    return "/".join(one for one in name.split("/") if one not in ("", "."))
+
+
 def _inside(path: Path, name: str) -> str:
-    names = [one for one in name.split("/") if one not in ("", ".")]
-    if name.startswith("/") or ".." in names:
+    if name.startswith("/") or ".." in plain(name).split("/"):
         raise _broken(path, f"holds {name!r}, which leads out of its folder")
-    return "/".join(names)
+    return plain(name)
 
 
 def _broken(path: Path, how: str) -> BackupError:

@@ -13,7 +13,7 @@ from worker.adapters.files import closing
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo_format import collection_name, from_json, to_json
 from worker.adapters.mongo_server import Collection
-from worker.backups import archive, old, stream
+from worker.backups import archive, old, old_places, stream
 from worker.backups.catalogue import PARTIAL
 from worker.backups.entries import entry_of, with_documents, write_metadata
 from worker.backups.file_entries import as_stored
@@ -21,6 +21,7 @@ from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
 from worker.backups.old import Contents, Old
 from worker.backups.source import Source
 from worker.clock import rfc3339
+from worker.errors import BackupError
 
 KINDS = {tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "link"}
 
@@ -93,21 +94,23 @@ class Copy:
         return databases
 
     def _uploads(self, tree: Tree) -> list[str]:
-        prefixes = _prefixes(self._contents.uploads, self._source.app.data.uploads)
+        prefixes = old_places.prefixes(self._contents.uploads, self._source.app.data.uploads)
         for root in prefixes.values():
             self._folders(tree, f"uploads/{root}/", root)
         for path, one, content in archive.members(self._old.uploads) if self._old.uploads else ():
-            fitting = [prefix for prefix in prefixes if f"{path}/".startswith(prefix)]
-            if not fitting and one.isdir():  # on the way to one
+            root, stored = old_places.place(prefixes, path)
+            if not root and one.isdir():  # on the way to one
                 continue
-            if not fitting:
+            if not root:
                 self._warnings.append(f"{path} is not in it: it is of no folder in data.uploads.")
                 continue
-            root = prefixes[fitting[0]]
-            inner = f"{path}/".removeprefix(fitting[0]).rstrip("/")
-            stored = f"uploads/{root}/{inner}".rstrip("/")
             self._folders(tree, stored, root)
-            self._member(tree, stored, one, content)
+            if one.islnk():  # to a file that the archive holds before it
+                self._same(
+                    tree, stored, one, old_places.place(prefixes, archive.plain(one.linkname))[1]
+                )
+            else:
+                self._member(tree, stored, one, content)
         for entry in sorted(self._entries.values(), key=lambda one: one.path, reverse=True):
             if entry.type == "dir":
                 tree.set_metadata(entry.path, as_stored(entry))
@@ -116,7 +119,7 @@ class Copy:
     def _member(
         self, tree: Tree, stored: str, one: tarfile.TarInfo, content: IO[bytes] | None
     ) -> None:
-        kind = "file" if content or one.islnk() else KINDS.get(one.type, "")
+        kind = "file" if content else KINDS.get(one.type, "")
         entry = _file_entry(stored, kind, one)
         if kind == "dir":
             tree.make_folder(stored)
@@ -125,11 +128,21 @@ class Copy:
         elif content:
             entry = _copied(tree, entry, content)
         else:
-            self._warnings.append(f"{stored} is a hard link, socket, FIFO or device: not copied.")
+            self._warnings.append(f"{stored} is a socket, FIFO or device: not copied.")
             return
         if kind != "dir":
             tree.set_metadata(stored, as_stored(entry))
         self._entries[stored] = entry
+
+    def _same(self, tree: Tree, stored: str, one: tarfile.TarInfo, first: str) -> None:
+        """Copy a file that has two names, which tar keeps once."""
+        if first not in self._entries:
+            raise BackupError(
+                f"{stored} in the old backup is the same as {one.linkname}, which is not in it.",
+                remedy="Use another backup, or unpack this one by hand.",
+            )
+        with open(tree.open(first), "rb") as content:  # noqa: PTH123 - it is open already
+            self._member(tree, stored, one, content)
 
     def _folders(self, tree: Tree, stored: str, root: str) -> None:
         """Make the folders that lead to a path; unless the archive names them, as the live one."""
@@ -152,21 +165,6 @@ class Copy:
         with path.open("rb") as content:
             self._entries[stored] = entry = _copied(tree, entry, content)
         tree.set_metadata(stored, as_stored(entry))
-
-
-def _prefixes(names: list[str], roots: tuple[str, ...]) -> dict[str, str]:
-    """Return which folder of the archive holds which uploads folder; "" is the whole archive.
-
-    Scripts pack the path from the checkout, its last folder, or what is in that.
-    """
-    found = {
-        f"{root}/": root for root in roots if any(f"{n}/".startswith(f"{root}/") for n in names)
-    }
-    if found or len(roots) != 1:
-        return found
-    last = roots[0].rpartition("/")[2]
-    below = any(names) and all(f"{name}/".startswith(f"{last}/") for name in names if name)
-    return {f"{last}/" if below else "": roots[0]}
 
 
 def _entry(database: str, stem: str, metadata: old.Json) -> CollectionEntry:
