@@ -27,14 +27,22 @@ services:
     extra_hosts: ["host.docker.internal:host-gateway"]
     volumes: ["./uploads:/app/uploads"]
 """
-# Each version leaves its mark in the data when it starts. A bad one ends then, and says a secret.
+# Each version leaves its mark in the data when it starts.
 MARKS = """
 import json, os, pathlib
 version = json.loads(pathlib.Path("/app/release.json").read_text())["version"]
 db.marks.replace_one({"_id": 1}, {"_id": 1, "version": version}, upsert=True)
 (uploads / "mark.txt").write_text(version)
 """
-ENDS = 'print(os.environ["API_KEY"], flush=True)\nraise SystemExit(9)\n'
+# A bad one spoils the data, says a secret, and ends.
+ENDS = """
+db.documents.update_many({}, {"$set": {"text": "rewritten"}})
+db.added.insert_one({"by": "the new version"})
+(uploads / "upload-2.txt").unlink(missing_ok=True)
+(uploads / "new.txt").write_text("new")
+print(os.environ["API_KEY"], flush=True)
+raise SystemExit(9)
+"""
 NO_BUILD = "FROM sheetanchor-base:1\nRUN exit 7\n"
 SECRET = "a-secret-of-the-app-7f3a9c"
 WITH_WORKER = ("worker", "redis")  # victims whose death is the worker's, too
@@ -123,7 +131,7 @@ class Arena:
     def by_hand(self, *argv):
         """Start a command that deploys; return the deployment's id, once it stands or is begun."""
         self.hand = self.world.start(*argv, env=self.points.env)
-        return until(self._begun_by_hand, f"{argv} begins")
+        return until(self._begun_by_hand, f"{argv} begins", 120)
 
     def _begun_by_hand(self):
         for path in (self.world.state / "apps" / self.world.name / "journal").glob("*.jsonl"):
@@ -173,10 +181,10 @@ class Arena:
     # --- what follows
 
     def ready(self):
-        """Have a worker, and nobody who stands anywhere."""
+        """Have nobody who stands anywhere, and a worker that deploys no head by itself."""
         self.points.forget()
-        if self.worker.poll() is not None:
-            self.start_worker()
+        log = self.world.home / f"worker-{self.world.processes.index(self.worker)}.log"
+        until(lambda: "remote.looked" in log.read_text(), "a new worker has looked at the remote")
 
     def cell(self, kind, point, victim):
         """Kill one at a point, and judge what became of it all."""
@@ -195,10 +203,11 @@ class Arena:
         self._note_how_soon(identity, dead)
         after = self.world.fingerprint()
         if status == "succeeded":
-            assert list(kind.strange(self, identity, before, after)) + argv == []
+            wrong = [*argv, *kind.strange(self, identity, before, after)]
             kind.note(self, identity, before)
         else:
-            assert list(differences(before, after)) + argv == []
+            wrong = [*argv, *differences(before, after)]
+        assert wrong + list(kind.undecided(self, status) if self.records(identity) else ()) == []
         self.check()
 
     def ends(self, identity, wanted, *, by_hand):
@@ -214,6 +223,14 @@ class Arena:
         """Return a deployment's journal."""
         path = self.world.state / "apps" / self.world.name / "journal" / f"{identity}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def died_before(self, identity, times):
+        """Have the journal say that others died in the step that runs now."""
+        last = self.records(identity)[-1]
+        path = self.world.state / "apps" / self.world.name / "journal" / f"{identity}.jsonl"
+        with path.open("a") as journal:
+            for pid in range(times):
+                journal.write(json.dumps(last | {"pid": -pid}) + "\n")
 
     def _note_how_soon(self, identity, dead):
         times = [parse(one["time"]).timestamp() for one in self.records(identity)]

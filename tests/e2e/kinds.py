@@ -14,6 +14,7 @@ class Kind:
     name = "deploy"
     asked = ("deploy", {})
     first = ()
+    own_fault = False
 
     def points(self):
         """Return the names of its points, in their order."""
@@ -60,11 +61,22 @@ class Kind:
         """Remember what a roll-back from here leads to."""
         arena.brought(identity, arena.version, before)
 
+    def undecided(self, arena, status):
+        """Yield what of the decisions is wrong: a death of ours says nothing about the head."""
+        head, found = arena.world.git("rev-parse", "HEAD"), arena.world.decisions.read()
+        put_off, decided = found["put_off"], found["head"] or {}
+        died = status != Status.SUCCEEDED and not self.own_fault
+        if (decided.get("revision") == head) == died:
+            yield f"the head {head} ended {status}, and is decided by {decided}"
+        if died != (bool(put_off) and put_off["revision"] in (head, None)):
+            yield f"the head {head} ended {status}, and is put off by {put_off}"
+
 
 class Bad(Kind):
     """A version that ends at once: its way back."""
 
     name = "bad deploy"
+    own_fault = True
 
     def points(self):
         return [*points.back("deploy", "fence", "switch", "up"), *points.END]
@@ -80,6 +92,7 @@ class NoBuild(Kind):
     """A revision that does not build: the way back of its tags."""
 
     name = "failed build"
+    own_fault = True
 
     def points(self):
         return [*points.back("deploy", "build"), *points.END]
@@ -130,6 +143,9 @@ class Restore(Kind):
     def note(self, arena, identity, before):
         """Nothing: the same release runs."""
 
+    def undecided(self, arena, status):
+        return []  # it is not about the head
+
 
 class DiedRestore(Died, Restore):
     """The way back of a restore."""
@@ -163,6 +179,9 @@ class Rollback(Kind):
 
     def note(self, arena, identity, before):
         arena.brought(identity, arena.releases[0].version, before)
+
+    def undecided(self, arena, status):
+        return []  # it is not about the head
 
 
 class RollbackWithData(Rollback):
