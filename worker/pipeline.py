@@ -140,6 +140,7 @@ class Pipeline:
         """Run a step of the way back; while Docker or MongoDB is away, no try counts."""
         attempt, tries = self._attempt, 0
         patience = surroundings.Patience(attempt, PATIENCE, PAUSE)
+        ending.refuse_deadly(self._records("way_back"), name)
         while True:
             try:
                 return self._step("way_back", name)
