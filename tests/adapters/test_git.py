@@ -215,6 +215,27 @@ def test_git_that_cannot_tell_is_not_taken_for_nothing_kept(checkout, tmp_path, 
             ask("d1")
 
 
+def test_branch_that_a_person_left_is_kept_and_points_to_its_commits_again(checkout):
+    """HEAD was detached, and the branch has a commit that no remote has."""
+    top, new = checkout.directory, checkout.fetch()
+    git(top, "commit", "--quiet", "--allow-empty", "-m", "Mine")
+    mine = git(top, "rev-parse", "main")
+    git(top, "checkout", "--quiet", "--detach", "HEAD~1")
+    old = checkout.head()
+
+    kept = checkout.local_changes("d1", without=[])
+    checkout.keep_branch("d1")
+    git(top, "update-ref", "refs/heads/main", new)  # and then it was killed
+    checkout.keep_branch("d1")
+    checkout.move(kept, new, Head(new, "refs/heads/main"), without=[])
+    assert git(top, "rev-parse", "main", "refs/sheetanchor/d1-branch").split() == [new, mine]
+    checkout.move(new, kept, old, without=[])
+    checkout.put_branch_back("d1")
+
+    assert git(top, "rev-parse", "main", "HEAD").split() == [mine, old.revision]
+    assert checkout.head() == old
+
+
 def test_nothing_is_removed_through_a_symbolic_link(checkout, tmp_path):
     old, new = checkout.head(), checkout.fetch()
     outside = tmp_path / "outside"

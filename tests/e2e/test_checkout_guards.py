@@ -258,6 +258,7 @@ def test_local_commits_are_kept_and_named_and_come_back_with_the_old_version(wor
     kept = f"refs/sheetanchor/{good['id']}"
     assert good["warnings"] == [f"Local commits {commit} Mend it here were set aside as {kept}."]
     assert world.git("show", f"{kept}:hotfix.txt", cwd=server) == "made on the server"
+    assert "Mend it here" in world.git("log", "--format=%s", kept, cwd=server).splitlines()
     assert not (server / "hotfix.txt").exists()
     assert world.version() == "good"
 

@@ -68,7 +68,15 @@ def test_what_was_brought_up_by_hand_since_is_what_comes_back(world):
     assert world.environment()["MONGODB_URI"] == by_hand
 
 
+def mine(world):
+    """Return short id and message of the commit that a person's branch points to."""
+    return world.git("log", "-1", "--format=%h %s", "main", cwd=world.checkout)
+
+
 def test_revision_that_was_checked_out_and_built_by_hand_comes_back(world):
+    """And so does the branch that the person left, with a commit that was made here."""
+    world.git("commit", "--quiet", "--allow-empty", "-m", "Mine", cwd=world.checkout)
+    left = mine(world)
     (world.clone / "release.json").write_text(release("built by hand"))
     world.git("commit", "--quiet", "--all", "-m", "not pushed yet")
     other = world.git("rev-parse", "HEAD")
@@ -80,6 +88,7 @@ def test_revision_that_was_checked_out_and_built_by_hand_comes_back(world):
     goes_back(world)
 
     assert world.git("rev-parse", "HEAD", cwd=world.checkout) == other
+    assert (mine(world), left[-5:]) == (left, " Mine")
 
 
 def test_image_that_was_built_by_hand_from_edited_files_comes_back(world):
@@ -92,10 +101,14 @@ def test_image_that_was_built_by_hand_from_edited_files_comes_back(world):
     goes_back(world)
 
     assert world.version() == "edited on the server"
-    good = succeeds(world, "after edits")
+    left, good = mine(world), succeeds(world, "after edits")
+    kept = f"refs/sheetanchor/{good['id']}"
     assert good["warnings"] == [
-        f"Local changes to release.json were set aside as refs/sheetanchor/{good['id']}."
+        f"Commits of the branch {left} were set aside as {kept}-branch.",
+        f"Local changes to release.json were set aside as {kept}.",
     ]
+    shown = world.git("log", "-1", "--format=%h %s", f"{kept}-branch", cwd=world.checkout)
+    assert shown == left
 
 
 def test_pre_stop_hooks_are_run_before_a_container_is_stopped(world):
