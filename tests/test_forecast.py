@@ -8,7 +8,7 @@ from tests.clocks import FakeClock
 from tests.deployments import asked_for
 from tests.steps.test_health import container
 from worker import configfile
-from worker.forecast import past, sorted_out, ways_back
+from worker.forecast import last_backup, past, sorted_out, ways_back
 from worker.journal import Journal
 from worker.state import State
 
@@ -24,6 +24,9 @@ timeout = 60
 stable_for = 5
 [apps.shop.rollback]
 data = "{data}"
+[apps.shop.backup]
+consistency = "{consistency}"
+max_pause = 7
 """
 
 
@@ -60,9 +63,9 @@ def test_each_service_is_sorted_by_what_becomes_of_its_containers():
 def attempt(tmp_path):
     """Return what a forecast needs to know of an attempt whose way back treats data so."""
 
-    def made(data="restore", before=()):
+    def made(data="restore", before=(), consistency="quiesce", mongo=None):
         path = tmp_path / "sheetanchor.toml"
-        path.write_text(TOML.format(home=tmp_path, data=data))
+        path.write_text(TOML.format(home=tmp_path, data=data, consistency=consistency))
         config = configfile.load(path)
         app = config.apps["shop"]
         return SimpleNamespace(
@@ -70,6 +73,7 @@ def attempt(tmp_path):
             state=State.of(config, app),
             clock=FakeClock(),
             before=before,
+            mongo=mongo,
             fact=lambda step, name: f"{step}'s {name}",
         )
 
@@ -87,6 +91,24 @@ def test_nothing_is_set_aside_when_the_data_is_kept(attempt):
         "returns_to": "preflight's previous_revision",
         "could_set_aside_seconds": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "consistency", "words"),
+    [
+        (False, "quiesce", "at most 7 s. It lacks nothing."),
+        (True, "live", "Of one moment; the app is not stopped for it. It lacks what the old"),
+        (False, "live", "Of one moment only if nothing is written meanwhile"),
+    ],
+)
+def test_moment_of_the_last_backup_is_told_and_what_a_restore_would_lack(
+    attempt, snapshots, consistency, words
+):
+    mongo = SimpleNamespace(server=lambda: SimpleNamespace(snapshots=snapshots))
+    told = last_backup(attempt(consistency=consistency, mongo=mongo))
+
+    assert words in told
+    assert ("a restore sets it aside" in told) == (consistency == "live")
 
 
 def ended(attempt, number, size, seconds, outage):

@@ -33,7 +33,7 @@ def forecast(attempt: Attempt) -> Forecast:
         attempt.facts["deploy.preflight"] = preflight.run(attempt)
         attempt.facts["deploy.pull"] = pull.run(attempt)
         fence.nobody_in_the_way(attempt)
-        found = {"verdict": "deploys", "why": None, "last_backup": _last_backup(attempt)}
+        found = {"verdict": "deploys", "why": None, "last_backup": last_backup(attempt)}
         return {**found, **_known(attempt), **_services(attempt)}
     except SheetanchorError as error:
         found = {"verdict": _verdict(error), "why": error.message}
@@ -97,7 +97,7 @@ def ways_back(attempt: Attempt) -> Forecast:
     }
 
 
-def _last_backup(attempt: Attempt) -> str:
+def last_backup(attempt: Attempt) -> str:
     """Return of which moment the backup is that a way back restores, and what it lacks."""
     app, mongo = attempt.app, attempt.mongo
     if app.backup.consistency == "quiesce":
