@@ -1,7 +1,12 @@
 """mongod is killed in the middle of a backup or a restore: nothing is lost, nothing half-made."""
 
+import contextlib
 import signal
+import socket
 import subprocess
+import threading
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from pymongo import MongoClient
@@ -119,3 +124,87 @@ def without_ours(found):
         {name: value for name, value in part.items() if not name.startswith("_sheetanchor_")}
         for part in found
     )
+
+
+WHOLE = 12_000 * 123  # bytes of the documents below
+HALF = WHOLE // 2
+
+
+class Wire:
+    """What all words to a mongod go through, and that breaks after so many bytes, once."""
+
+    def __init__(self, port):
+        self._to, self._ends, self.breaks_after = ("127.0.0.1", port), [], None
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"mongodb://127.0.0.1:{self._listener.getsockname()[1]}/?directConnection=true"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.create_connection(self._to)
+                self._ends += [here, there]
+                for pair in ((here, there), (there, here)):
+                    self._threads.append(threading.Thread(target=self._pump, args=pair))
+                    self._threads[-1].start()
+
+    def _pump(self, one, other):
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                if self.breaks_after is not None:
+                    self.breaks_after -= len(data)
+                    if self.breaks_after < 0:
+                        self.breaks_after = None
+                        self._cut()
+                other.sendall(data)
+        for end in (one, other):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _cut(self):
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._cut()
+        for thread in self._threads:
+            thread.join()
+        for end in (self._listener, *self._ends):
+            end.close()
+
+
+@pytest.fixture
+def wire(standalone):
+    made = Wire(urlsplit(standalone).port)
+    yield made
+    made.close()
+
+
+def test_a_connection_that_breaks_leaves_nothing_staged_and_no_half_backup(thynk, wire):
+    """mongod goes on, so what was staged can be removed at once, and is."""
+    thynk.db.a.insert_many({"_id": n, "x": "x" * 100} for n in range(12_000))
+    good, files, folder = fingerprint(thynk.db), tree(thynk.uploads), thynk.source.app.backup_dir
+    with Mongo.connect(wire.uri, ("thynk",)) as mongo:
+        wired = replace(thynk, mongo=mongo, source=replace(thynk.source, mongo=mongo))
+        backup = wired.backup()
+        wire.breaks_after = HALF
+        with pytest.raises(UnavailableError):
+            wired.backup()
+        assert [one.name for one in folder.iterdir()] == [backup.id]
+        verify(backup.path)
+
+        thynk.db.a.insert_one({"_id": "spoilt"})
+        (thynk.uploads / "photo.jpg").write_text("spoilt")
+        live, shown = fingerprint(thynk.db), [one[0] for one in tree(thynk.uploads).values()]
+        wire.breaks_after = int(1.4 * WHOLE)  # the live ones are read first, to find what differs
+        with pytest.raises(UnavailableError):
+            wired.restore(backup)
+        assert fingerprint(thynk.db) == live, "nothing of ours is left, either"
+        assert [one[0] for one in tree(thynk.uploads).values()] == shown
+
+        wired.restore(backup)
+        assert (fingerprint(thynk.db), tree(thynk.uploads)) == (good, files)
