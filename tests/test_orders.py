@@ -5,6 +5,7 @@ import pytest
 from worker import configfile
 from worker.clock import SystemClock
 from worker.decisions import Decisions
+from worker.journal import Journal, since_resumed
 from worker.ledger import Ledger, connect
 from worker.orders import Orders
 from worker.requests import APPROVE, FREEZE, RESUME, UNFREEZE, Request, Requests
@@ -90,6 +91,21 @@ def test_resume_ends_the_hold_and_has_the_head_looked_at(orders):
     assert (found["ended"]["by"], found["ended"]["reason"]) == ("bob", "mended mongod")
     (look,) = orders.ledger.queued("shop")
     assert (look.trigger, look.by, look.reason) == ("reconcile", "bob", "a person resumed the app")
+
+
+def test_resume_of_a_way_back_opens_it_again_and_its_hold_stays_until_its_end(orders):
+    journal = Journal(orders.state.journals / "20261122t143000-3f9a1c.jsonl", orders.clock)
+    journal.append("after", "end", "end", {"status": "inconsistent"})
+    about = {"by": None, "at": "then", "reason": "the port was taken", "head": None}
+    Decisions(orders.state.decisions).hold("inconsistent", **about, deployment=journal.path.stem)
+
+    for _ in range(2):  # whoever carries it out may die before it is noted as done
+        orders.end("inconsistent", by="bob", at="now", reason="freed it")
+
+    assert not journal.ended()
+    [said] = since_resumed(journal.records())
+    assert said["facts"] == {"by": "bob", "reason": "freed it"}
+    assert decided(orders)["hold"]["kind"] == "inconsistent"
 
 
 def test_resume_leaves_a_freeze_in_force(orders):

@@ -1,6 +1,8 @@
 import pytest
 
-from worker import plan
+from worker import ending, plan
+from worker.errors import StepError
+from worker.journal import RESUME
 
 STEPS = plan.PLANS["deploy"]
 DEPLOY = (*STEPS[:6], "up", *STEPS[6:])  # `up`: switch was about to start containers
@@ -103,3 +105,13 @@ def test_who_died_in_a_step_of_the_way_back_is_counted():
     lived = [step_of(4, "intent"), step_of(4, "failed"), step_of(5, "intent"), step_of(5, "done")]
 
     assert plan.deaths(begun + other + lived, "restore") == 2
+
+
+def test_step_that_kills_whoever_tries_it_is_given_up_until_a_person_resumes():
+    deadly = [step_of(pid, "intent") for pid in range(ending.DEATHS)]
+
+    with pytest.raises(StepError, match="died in the step restore"):
+        ending.refuse_deadly(deadly, "restore")
+
+    ending.refuse_deadly(deadly[1:], "restore")
+    ending.refuse_deadly([*deadly, step_of(9, "done", RESUME)], "restore")

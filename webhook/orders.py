@@ -89,9 +89,9 @@ def unfreeze(name: str) -> ResponseReturnValue:
 
 @bp.post("/apps/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    """Go on from `inconsistent`: a person has looked, and the app is right as it is.
+    """Go on from `inconsistent`, once its cause is mended: finish the way back.
 
-    Where the way back did not get to the data, only with a `reason`.
+    Where that did not get to the data, only with a `reason`: then all is right as it is.
     """
     return _hold(name, RESUME)
 

@@ -60,8 +60,8 @@ class Decisions:
     ) -> None:
         """Hold automatic deployments: until a newer head, or until a person ends it.
 
-        `more` may have `restore`, the backup that a failed way back did not put back, and
-        `left`, the revision that a person rolled back from.
+        `more` may have `deployment`, whose way back failed, `restore`, the backup that it did
+        not put back, and `left`, the revision that a person rolled back from.
         """
         new = {"kind": kind, "by": by, "at": at, "reason": reason, "head": head}
         new |= {name: value for name, value in more.items() if value}

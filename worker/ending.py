@@ -8,7 +8,7 @@ from worker.clock import rfc3339
 from worker.decisions import DECISIVE, TRIES_AFTER_A_DEATH
 from worker.deployment import Status, seconds
 from worker.errors import StepError
-from worker.journal import Record
+from worker.journal import Record, since_resumed
 from worker.release import Release
 from worker.steps import data
 from worker.steps.attempt import Attempt
@@ -109,7 +109,7 @@ def refuse_deadly(records: Sequence[Record], step: str) -> None:
 
     Or it would be tried for ever, with the app down and nobody told.
     """
-    if (died := plan.deaths(records, step)) >= DEATHS:
+    if (died := plan.deaths(since_resumed(records) or records, step)) >= DEATHS:
         raise StepError(
             f"{died} processes died in the step {step}.",
             remedy="Find out what kills them: the memory, the machine, somebody's script.",
@@ -126,16 +126,28 @@ def what_to_do(app: str, lost: str | None) -> str:
     """Return a person's next step. `resume` alone would keep what the new version left."""
     kept = "Nothing is touched any more; every backup is kept. Mend the cause, then run"
     if lost is None:
-        return f"{kept} `sheetanchor resume {app}`, or `sheetanchor restore {app}`."
+        return f"{kept} `sheetanchor resume {app}`, which goes on, or `sheetanchor restore {app}`."
     return f"{kept} `sheetanchor restore {app} {lost}`: the data is not yet as it was before."
+
+
+def went_back(
+    attempt: Attempt, records: Sequence[Record], why: str, *, blamed: Exception | None
+) -> None:
+    """Note what a way back that came to its end leads to; `blamed`: what made it necessary."""
+    if blamed:
+        try_again(attempt, why)
+    if resumed := since_resumed(records):
+        asked, now = resumed[0]["facts"], rfc3339(attempt.clock.now())
+        attempt.decisions.lift("inconsistent", by=asked["by"], at=now, reason=asked["reason"])
 
 
 def hold_inconsistent(attempt: Attempt, why: str, lost: str | None) -> None:
     """Stop automatic deployments of the app until a person has looked."""
     now, app = rfc3339(attempt.clock.now()), attempt.app.name
-    if lost:
-        why = f"{why} The data was not put back: run `sheetanchor restore {app} {lost}`."
-    attempt.decisions.hold("inconsistent", by=None, at=now, reason=why, head=None, restore=lost)
+    why = f"{why} {what_to_do(app, lost)}"
+    attempt.decisions.hold(
+        "inconsistent", by=None, at=now, reason=why, head=None, restore=lost, deployment=attempt.id
+    )
 
 
 def outage(attempt: Attempt, records: Sequence[Record]) -> dict[str, Any]:

@@ -133,10 +133,7 @@ class Runner:
                 addresses.judge(self.app, engine, project, there, uri)
 
     def work_off(self) -> None:
-        """Recover, then run what is queued until nothing is, or until asked to stop.
-
-        Returns at once when busy.
-        """
+        """Recover, then run what is queued, until nothing is, it is busy or asked to stop."""
         while not self.stopping.is_set():
             try:
                 with self.locked():
@@ -150,7 +147,8 @@ class Runner:
 
     def settle(self) -> None:
         """Carry out what people ordered, end what they cancelled. Needs the lock."""
-        ordered = self.orders.carry_out()
+        if ordered := self.orders.carry_out():
+            self.recover()  # a `resume` opens a way back again
         if self.waiting.end_cancelled() or ordered:
             self.show()
 

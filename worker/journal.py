@@ -15,7 +15,7 @@ that nobody sets), `pid`, `start_time` (clock ticks since boot, from /proc), `bo
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from worker.reserve import Reserve
 
 Record = Mapping[str, Any]
 Facts = Mapping[str, Any]
+
+RESUME = "resume"  # the step by which a person has an ended way back gone on with
 
 
 class Journal:
@@ -94,9 +96,19 @@ class Journal:
         records = self.records()
         return Deployment.from_dict(records[0]["facts"]["deployment"]) if records else None
 
+    def reopen(self, *, by: str, reason: str | None) -> None:
+        """Have the way back that ended `inconsistent` gone on with: the cause is mended."""
+        self.append("way_back", RESUME, "done", {"by": by, "reason": reason})
+
     def ended(self) -> bool:
         """Return whether the deployment has its final status."""
         return any(record["event"] == "end" for record in self.records()[-1:])
+
+
+def since_resumed(records: Sequence[Record]) -> Sequence[Record]:
+    """Return the records from the last resume on; none when nobody resumed it."""
+    places = [number for number, one in enumerate(records) if one["step"] == RESUME]
+    return records[places[-1] :] if places else ()
 
 
 def journals(folder: Path, clock: Clock) -> list[Journal]:

@@ -11,9 +11,9 @@ from worker.approvals import Approvals
 from worker.clock import Clock, rfc3339
 from worker.config import App
 from worker.decisions import Decisions
-from worker.deployment import Deployment, new_id, refused_for, view
+from worker.deployment import Deployment, Status, new_id, refused_for, view
 from worker.errors import NotFoundError, SheetanchorError, UnavailableError
-from worker.holds import refuse_inconsistent, refuse_lost_data
+from worker.holds import Hold, refuse_inconsistent, refuse_lost_data
 from worker.journal import Journal
 from worker.ledger import Ledger
 from worker.requests import APPROVE, FREEZE, RESUME, Request, Requests
@@ -53,6 +53,8 @@ class Orders:
     def end(self, kind: str, *, by: str, at: str, reason: str | None) -> str | None:
         """End the hold `frozen` or `inconsistent`; have the branch's head looked at.
 
+        Who calls this recovers afterwards: a way back that failed after the data was put
+        back is only opened again here. A reason for lost data says that all is right as it is.
         Pushes were skipped meanwhile, and GitHub does not send them again. Returns the
         id of the deployment that looks, None when the app was not held so, or Redis is
         down: then the next look at the branch finds the head. Raises HeldError, and
@@ -66,7 +68,11 @@ class Orders:
         if hold.get("kind") != kind:
             return None
         looks = self._look(kind, by)  # first: a hold must not end with its pushes forgotten
-        self._decisions.lift(kind, by=by, at=at, reason=reason)
+        if unfinished := self._unfinished(hold):
+            if unfinished.ended():  # else it was opened again before, and the hold ends with it
+                unfinished.reopen(by=by, reason=reason)
+        else:
+            self._decisions.lift(kind, by=by, at=at, reason=reason)
         self._tell(f"app.{'unfrozen' if kind == 'frozen' else 'resumed'}", by, reason)
         return looks
 
@@ -115,6 +121,15 @@ class Orders:
         except UnavailableError as error:
             log.warning("head.unqueued", extra={"app": self.app.name, "error": error.message})
         return None
+
+    def _unfinished(self, hold: Hold) -> Journal | None:
+        """Return the deployment whose way back is to be gone on with; None: all is as it is."""
+        if hold.get("restore") or not hold.get("deployment"):
+            return None
+        journal = Journal(self.state.journals / f"{hold['deployment']}.jsonl", self.clock)
+        ends = [one["facts"] for one in journal.records()[-1:] if one["event"] == "end"]
+        mended = any(end["status"] != Status.INCONSISTENT for end in ends)
+        return None if mended else journal
 
     def _tell(self, event: str, by: str, reason: str | None) -> None:
         log.info(event, extra={"app": self.app.name, "by": by, "reason": reason})

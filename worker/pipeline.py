@@ -107,8 +107,7 @@ class Pipeline:
         except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
             lost = ending.not_put_back(attempt, steps, self._records("way_back"))
             return self._inconsistent(error, str(failure), lost, decisive=blamed is None)
-        if blamed:
-            ending.try_again(attempt, error["message"])
+        ending.went_back(attempt, self._records("way_back"), error["message"], blamed=blamed)
         return self._end(self._went_back(steps, cause), error=error, decisive=blamed is None)
 
     def finish(self) -> Status:

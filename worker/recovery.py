@@ -47,7 +47,7 @@ def _cause(records: Sequence[Record]) -> SheetanchorError:
     for record in records:
         own = record["event"] == "failed" and not record["facts"].get("surroundings")
         if own and record["phase"] == "deploy":
-            again = "The process that ran this died, too, on the way back. Push a mended version."
+            again = "Its way back was gone on with by another process. Push a mended version."
             return StepError(record["facts"]["failure"], remedy=again)
     return DiedError(
         "The process that ran this deployment died.",

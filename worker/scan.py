@@ -47,7 +47,7 @@ class Scan(threading.Thread):
         self._children: dict[str, Child] = {}
         self._looks: dict[str, Child] = {}
         self._rounds = {one.name: Rounds(one.reconcile, clock) for one in config.apps.values()}
-        self._ended: set[Path] = set()
+        self._ended: dict[Path, int] = {}  # with its size then
         self._imported: dict[Path, int] = {}
 
     def wake(self) -> None:
@@ -105,13 +105,15 @@ class Scan(threading.Thread):
             self._looks[app.name] = Child(app.name, argv, os.environ)
 
     def _somebody_died(self, state: State) -> bool:
-        open_ones = [
-            journal
-            for journal in journals(state.journals, SystemClock())
-            if journal.path not in self._ended
-        ]
-        self._ended |= {journal.path for journal in open_ones if journal.ended()}
-        return any(journal.path not in self._ended for journal in open_ones)
+        """Return whether a journal is open; one that has ended grows again if it is resumed."""
+        for journal in journals(state.journals, SystemClock()):
+            size = journal.path.stat().st_size
+            if self._ended.get(journal.path) == size:
+                continue
+            if not journal.ended():
+                return True
+            self._ended[journal.path] = size
+        return False
 
     def _waits(self, app: App, state: State) -> bool:
         return Waiting(app, state, self._ledger, SystemClock()).any()

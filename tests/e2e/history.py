@@ -10,6 +10,7 @@ from collections import Counter
 from worker import plan
 from worker.clock import parse
 from worker.decisions import TRIES_AFTER_A_DEATH
+from worker.journal import RESUME, since_resumed
 from worker.pipeline import TRIES
 
 BACKUPS = (("deploy.fence", "deploy.backup"), ("deploy.switch", "deploy.fence"))
@@ -39,7 +40,8 @@ def at(records, name, event):
 
 
 def ends_once(history):
-    for identity, records in history.items():
+    for identity, whole in history.items():
+        records = since_resumed(whole) or whole
         ends = [one["facts"]["status"] for one in records if one["event"] == "end"]
         if len(ends) != 1:
             yield f"{identity} has the final statuses {ends}"
@@ -54,10 +56,17 @@ def none_is_inconsistent(history):
 
 
 def one_at_a_time(history):
-    spans = sorted((one[0]["time"], one[-1]["time"], name) for name, one in history.items() if one)
+    parts = [(name, part) for name, whole in history.items() for part in runs(whole)]
+    spans = sorted((one[0]["time"], one[-1]["time"], name) for name, one in parts if one)
     for (_, end, first), (begin, _, second) in itertools.pairwise(spans):
         if begin < end:
             yield f"{second} began at {begin}, before {first} ended at {end}"
+
+
+def runs(records):
+    """Return the runs of a deployment: the first, and one for each time a person resumed it."""
+    resumed = [place for place, one in enumerate(records) if one["step"] == RESUME]
+    return [records[a:b] for a, b in itertools.pairwise([0, *resumed, len(records)])]
 
 
 def intent_first(history):
@@ -65,7 +74,7 @@ def intent_first(history):
         open_step, opened_by = None, None
         for one in records:
             name = what(one)
-            if one["step"] in ("accept", "end"):
+            if one["step"] in ("accept", "end", RESUME):
                 continue
             if one["event"] == "intent":
                 if open_step not in (None, name) and opened_by == process(one):

@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "remove": ("containers", "Remove an app's containers and images, never its data."),
     "freeze": ("holding", "Deploy nothing by itself until unfreeze."),
     "unfreeze": ("holding", "End a freeze; what was pushed meanwhile is deployed."),
-    "resume": ("holding", "Go on from inconsistent: the app is right as it is now."),
+    "resume": ("holding", "Go on from inconsistent, once its cause is mended."),
     "token": ("tokens", "Create, list and revoke tokens of the API."),
 }
 

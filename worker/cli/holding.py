@@ -7,7 +7,7 @@ from worker.cli.commands import Command
 from worker.cli.screen import Lines
 from worker.cli.session import Session, pass_session, person
 from worker.clock import rfc3339
-from worker.deployment import new_id
+from worker.deployment import Status, new_id
 from worker.errors import BusyError
 from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.requests import FREEZE, RESUME, UNFREEZE, Request, Requests
@@ -49,17 +49,18 @@ def unfreeze(session: Session, app: str, reason: str | None) -> None:
 @click.argument("app")
 @click.option("--reason", metavar="TEXT", help="What was found and mended, for the record.")
 @pass_session
-def resume(session: Session, app: str, reason: str | None) -> None:
-    """Go on from `inconsistent`: say that you looked, and that APP is right as it is now.
+def resume(session: Session, app: str, reason: str | None) -> int:
+    """Go on from `inconsistent`, once its cause is mended: finish the way back of APP.
 
-    Nothing is changed by that. A worker then deploys the branch's head, if that was
-    not decided. (`restore APP` and `deploy APP --force` go on, too, when they succeed.)
-    Where the way back did not get to the data, only with --reason.
+    Where the data was not put back, `restore APP` does so; with --reason you say that all
+    is right as it is, and nothing is changed. A worker then deploys the branch's head, if
+    that was not decided. (`deploy APP --force` goes on, too, when it succeeds.)
     """
     try:
-        _end(session, app, "inconsistent", reason)
+        return _end(session, app, "inconsistent", reason)
     except BusyError:
         _leave(session, app, RESUME, reason)
+    return output.DONE
 
 
 def _leave(session: Session, app: str, verb: str, reason: str | None) -> None:
@@ -79,11 +80,12 @@ def _leave(session: Session, app: str, verb: str, reason: str | None) -> None:
     session.answer({"app": app, "hold": hold, "request": request.id}, [said])
 
 
-def _end(session: Session, app: str, kind: str, reason: str | None) -> None:
+def _end(session: Session, app: str, kind: str, reason: str | None) -> int:
     with running.held(session, app, Lines()) as runner:
         held = (runner.decisions.read()["hold"] or {}).get("kind") == kind
         at = rfc3339(runner.clock.now())
         looks = runner.orders.end(kind, by=person(), at=at, reason=reason)
+        went_on = runner.recover()
         runner.show()
         hold = runner.decisions.read()["hold"]
     if held and not looks:
@@ -91,5 +93,9 @@ def _end(session: Session, app: str, kind: str, reason: str | None) -> None:
             "warning: Redis does not answer, so no worker was told of what was pushed meanwhile."
             f" Run `sheetanchor deploy {app}`."
         )
-    value = {"app": app, "hold": hold, "deployment": looks}
-    session.answer(value, [f"{app} is {'no longer' if held else 'not'} {kind}"])
+    still = (hold or {}).get("kind") == kind
+    said = [f"Deployment {one}: {status}" for one, status in went_on]
+    now = f"still {kind}: {hold['reason']}" if still and hold else f"no longer {kind}"
+    said.append(f"{app} is {now if held else f'not {kind}'}")
+    session.answer({"app": app, "hold": hold, "deployment": looks}, said)
+    return output.code_of(Status.INCONSISTENT) if still else output.DONE

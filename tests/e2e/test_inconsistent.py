@@ -1,0 +1,84 @@
+"""A way back that fails: what a person is told, and what `resume` does once the cause is mended."""
+
+import socket
+
+import pytest
+
+from tests.e2e.killing import Arena
+from tests.e2e.kinds import Bad, differences
+from tests.e2e.world import release, until
+
+POINT = "way_back.switch.before_intent"
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory, mongod):
+    made = Arena(tmp_path_factory.mktemp("inconsistent"), mongod)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.world.tell()
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def taken():
+    """The app's port, which somebody else takes while its old version is to come back."""
+    with socket.socket() as somebody:
+        yield somebody
+
+
+def test_way_back_that_fails_is_told_with_what_to_do_and_a_push_changes_nothing(arena, taken):
+    world = arena.world
+    arena.before = world.fingerprint()
+    arena.points.hold(POINT)
+    arena.failed = Bad().begin(arena, by_hand=False)
+    arena.points.wait(POINT)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", world.port))
+    taken.listen()
+    arena.points.release(POINT)
+
+    ended = world.wait(arena.failed)
+
+    assert ended["status"] == "inconsistent", ended
+    command = f"`sheetanchor resume {world.name}`"
+    assert command in ended["error"]["remedy"]
+    assert command in world.cli_json("status", world.name)["hold"]["reason"]
+    until(lambda: world.api("GET", f"/apps/{world.name}")[1]["hold"], "the API shows the hold")
+    assert command in world.api("GET", f"/apps/{world.name}")[1]["hold"]["reason"]
+    assert "already" in ended["error"]["message"]
+    pushed = world.wait(world.push({"release.json": release("later"), "migration.py": ""}))
+    assert pushed["status"] == "skipped"
+    assert command in pushed["reason"]
+
+
+def test_resume_while_the_cause_is_there_still_says_so(arena):
+    world = arena.world
+
+    still = world.cli("resume", world.name, check=3)
+
+    assert f"{world.name} is still inconsistent" in still.stdout
+    assert world.deployment(arena.failed)["status"] == "inconsistent"
+    assert world.decisions.read()["hold"]["kind"] == "inconsistent"
+
+
+def test_resume_through_the_api_finishes_the_way_back_and_then_the_head_is_deployed(arena, taken):
+    world, before = arena.world, arena.before
+    taken.close()
+    arena.points.hold("deploy.preflight.before_intent")
+
+    status, _ = world.api("POST", f"/apps/{world.name}/resume", {"reason": "freed the port"})
+
+    assert status == 202
+    arena.points.wait("deploy.preflight.before_intent")
+    ended = world.deployment(arena.failed)
+    assert ended["status"] == "rolled_back", ended
+    assert list(differences(before, world.fingerprint())) == []
+    decided = world.decisions.read()
+    assert (decided["hold"], decided["ended"]["reason"]) == (None, "freed the port")
+    arena.points.release("deploy.preflight.before_intent")
+    until(lambda: world.version() == "later", "the push of meanwhile is deployed", 120)
+    until(lambda: world.decisions.read()["head"]["decision"] == "succeeded", "it is committed")
+    arena.check()
