@@ -5,13 +5,15 @@ from dataclasses import replace
 
 from worker import durable
 from worker.adapters import compose
-from worker.steps import data
+from worker.steps import data, left_behind
 from worker.steps.attempt import Attempt, Facts
 
 
 def run(attempt: Attempt) -> Facts:
     """Restore the phase's baseline, or what a person asked for."""
     only = None if attempt.going_back else attempt.deployment.options.get("only")
+    if not attempt.going_back:
+        left_behind.put_back(attempt)
     found = data.put_back(attempt, data.baseline(attempt), only=only)
     if found["env_restored"] and attempt.deployment.kind == "restore" and not attempt.going_back:
         _render_with_the_restored_env(attempt)
