@@ -130,6 +130,15 @@ def what_to_do(app: str, lost: str | None) -> str:
     return f"{kept} `sheetanchor restore {app} {lost}`: the data is not yet as it was before."
 
 
+def names_left(attempt: Attempt, why: str) -> None:
+    """Say that image names still name what was built. The app itself was never touched."""
+    warning = (
+        f"The images' names could not be put back: {why} Until the next deployment a"
+        " `docker compose up` by hand may start what was built for this one."
+    )
+    attempt.note({"new_warnings": [warning]})
+
+
 def went_back(
     attempt: Attempt, records: Sequence[Record], why: str, *, blamed: Exception | None
 ) -> None:

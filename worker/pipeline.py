@@ -105,8 +105,10 @@ class Pipeline:
                 if name not in done:
                     self._patiently(name)
         except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
-            lost = ending.not_put_back(attempt, steps, self._records("way_back"))
-            return self._inconsistent(error, str(failure), lost, decisive=blamed is None)
+            if "switch" in steps:
+                lost = ending.not_put_back(attempt, steps, self._records("way_back"))
+                return self._inconsistent(error, str(failure), lost, decisive=blamed is None)
+            ending.names_left(attempt, str(failure))
         ending.went_back(attempt, self._records("way_back"), error["message"], blamed=blamed)
         return self._end(self._went_back(steps, cause), error=error, decisive=blamed is None)
 
