@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from worker.clock import SystemClock
+
 
 class FakeClock:
     """Wall and monotonic time move together, when a test says so."""
@@ -17,3 +19,13 @@ class FakeClock:
 
     def sleep(self, seconds):
         self.passed += timedelta(seconds=seconds)
+
+
+class LateClock(SystemClock):
+    """The real one, by which so much time has passed in a moment."""
+
+    def __init__(self, passed):
+        self._passed = passed
+
+    def now(self):
+        return super().now() + self._passed
