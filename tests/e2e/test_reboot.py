@@ -66,10 +66,7 @@ def test_power_cut_in_the_middle_of_a_restore_starts_nothing_on_half_of_the_data
     arena.comes_back_after_a_restart_of_docker()
 
 
-CHOSEN = [
-    (Kind(), "deploy.switch.after_effect", "power"),
-    (Bad(), "way_back.checkout.after_intent", "dockerd"),
-]
+CHOSEN = [(Bad(), "way_back.checkout.after_intent", "dockerd")]
 
 
 def cells():

@@ -36,10 +36,7 @@ def named(one):
     return getattr(one, "name", one)
 
 
-CHOSEN = [
-    (Bad(), "way_back.restore.after_intent", "worker"),
-    (Kind(), "deploy.switch.after_intent", "hand"),
-]
+CHOSEN = [(Kind(), "deploy.switch.after_intent", "hand")]  # a worker's: tests.e2e.test_units
 
 
 @pytest.mark.parametrize(("kind", "point", "who"), cells() if EXHAUSTIVE else CHOSEN, ids=named)
