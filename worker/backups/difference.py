@@ -13,7 +13,7 @@ from worker.adapters import files
 from worker.adapters.files import Stat, closing
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo import Mongo
-from worker.adapters.mongo_server import Collection
+from worker.adapters.mongo_server import Collection, Reading
 from worker.backups import proof, stream
 from worker.backups.file_entries import as_stat, is_same_file
 from worker.backups.manifest import CollectionEntry, FileEntry, Json, Manifest
@@ -117,8 +117,11 @@ def _collections(
             continue
         entries = manifest.databases[database]
         live = {each.name: each for each in mongo.collections(database)}
+        moment = proof.now(clock)
+        now = mongo.readings([each for each in live.values() if each.type != "view"])
         for name in sorted(entries.keys() | live.keys()):
-            what = _change(mongo, entries.get(name), live.get(name), clock)
+            counted = now.get(f"{database}.{name}"), moment
+            what = _change(mongo, entries.get(name), live.get(name), *counted)
             if what:
                 changes.append(CollectionChange(database, name, what))
         report(f"{database}: {len(live)} collections compared")
@@ -126,14 +129,18 @@ def _collections(
 
 
 def _change(
-    mongo: Mongo, entry: CollectionEntry | None, live: Collection | None, clock: Clock
+    mongo: Mongo,
+    entry: CollectionEntry | None,
+    live: Collection | None,
+    now: Reading | None,
+    moment: proof.Moment,
 ) -> str:
     if entry is None or live is None:
         return "new" if live else "missing"
     if entry.type != live.type or not proof.same(entry.options, live.options):
         return "changed"
-    if entry.type == "view" or proof.unchanged(entry, live, mongo.reading(live), proof.now(clock)):
-        return ""
+    if now is None or proof.unchanged(entry, live, now, moment):
+        return ""  # a view is its options
     return _change_of_content(mongo, entry, live)
 
 

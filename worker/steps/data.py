@@ -158,12 +158,13 @@ def expected_seconds(attempt: Attempt) -> float:
     moment, whole, changed = proof.now(attempt.clock), 0, 0
     for database in mongo.databases:
         entries = first.databases.get(database, {})
-        for collection in mongo.collections(database):
-            entry = entries.get(collection.name)
-            if entry is None or collection.type != "collection":
-                continue
+        there = [one for one in mongo.collections(database) if one.name in entries]
+        known = [one for one in there if one.type == "collection"]
+        now = mongo.readings(known)
+        for collection in known:
+            entry = entries[collection.name]
             whole += entry.bytes
-            if not proof.unchanged(entry, collection, mongo.reading(collection), moment):
+            if not proof.unchanged(entry, collection, now[collection.namespace], moment):
                 changed += entry.bytes
     took = float(attempt.fact("backup", "backup_seconds"))
     share = changed / whole if whole else 0.0
