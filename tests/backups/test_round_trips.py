@@ -6,6 +6,7 @@ import pytest
 
 from tests.backups.support import thynk_on
 from worker.adapters import mongo_counters
+from worker.adapters.mongo import Mongo
 from worker.backups import proof
 from worker.clock import SystemClock
 
@@ -41,6 +42,19 @@ def test_a_collection_costs_few_round_trips(many):
     assert linked - few <= 40 * MOST  # counted once more, and not read
     entries = again.manifest().databases["thynk"]
     assert {entry.settled for entry in entries.values()} == {True}
+
+
+def test_what_is_written_between_the_counting_and_the_moment_is_no_link(many, monkeypatch):
+    many.db.a.insert_one({"_id": 1})
+    first, original = many.backup(), Mongo.snapshot
+
+    def late(self, one):
+        many.db.a.insert_one({"_id": 2})
+        return original(self, one)
+
+    monkeypatch.setattr(Mongo, "snapshot", late)
+    second = many.backup(previous=first)
+    assert second.manifest().databases["thynk"]["a"].documents == 2
 
 
 def test_counters_of_two_processes_of_the_server_prove_nothing(many, monkeypatch):
