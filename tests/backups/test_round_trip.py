@@ -257,3 +257,4 @@ def test_a_backup_says_what_it_is(thynk):
     text = (backup.path / "manifest.txt").read_text()
     assert f"sheetanchor restore thynk {backup.id}" in text
     assert "Not in it: MongoDB's users and roles" in text
+    assert "Not in it: files' ACLs" in text

@@ -77,6 +77,8 @@ def test_backup_with_a_ruined_manifest_is_found_and_named(plain, backup, ruined)
     [folder] = catalogue.folders(plain.source.app.backup_dir, "thynk")
 
     assert "manifest.json" in read(folder).damage
+    with pytest.raises(BackupError, match=r"manifest\.json has no checksum"):
+        catalogue.find(plain.source.app.backup_dir, "thynk", backup.id)
 
 
 def test_backup_under_another_one_s_name_is_damage(plain, backup):

@@ -152,11 +152,13 @@ def _has_no_owner(path: Path) -> bool:
 def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
     """Return the backup of that id, or the newest verified one that is no safety backup.
 
-    Raises NotFoundError.
+    Raises NotFoundError, or BackupError for one whose manifest is ruined.
     """
     found = backups(folder, app)
     usual = [each for each in found if each.kind != "safety"]  # those are named to be restored
     wanted = newest_verified(usual) if backup_id is None else _named(found, backup_id)
+    if wanted is None and backup_id and backup_id in [path.name for path in folders(folder, app)]:
+        manifests.read(folder / backup_id)  # which says what is wrong with it
     if wanted is None:
         raise NotFoundError(
             f"There is no {'verified backup' if backup_id is None else f'backup {backup_id!r}'} "

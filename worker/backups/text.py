@@ -87,6 +87,7 @@ def _files(manifest: Manifest) -> list[str]:
 def _how(manifest: Manifest) -> list[str]:
     return [
         *(["Not in it: MongoDB's users and roles."] if manifest.databases else []),
+        *(["Not in it: files' ACLs and extended attributes."] if manifest.uploads else []),
         "",
         "To restore it (a safety backup of the present data is made first):",
         f"  sheetanchor restore {manifest.app} {manifest.id}",
