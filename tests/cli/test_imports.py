@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.forks import TOP
 
 ALONE = """
@@ -19,6 +21,14 @@ from worker.cli.commands import COMMANDS
 names = sorted({f"worker.cli.{module}" for module, _ in COMMANDS.values()})
 print(*[name for name in names if not alone(name)])
 """
+
+
+@pytest.mark.parametrize("module", ["showing", "tokens"])
+def test_what_reads_files_only_imports_no_client_of_docker_or_mongodb(module):
+    found = "print({'docker', 'pymongo', 'bson'} & set(sys.modules))"
+    argv = [sys.executable, "-W", "error", "-c", f"import sys, worker.cli.{module}; {found}"]
+    done = subprocess.run(argv, cwd=TOP, text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_each_command_is_imported_without_the_others():

@@ -29,7 +29,7 @@ def cancel(session: Session, deployment: str, reason: str | None) -> int:
     Its head is not deployed again by itself. Once the old version is being
     replaced it is too late: that ends with 4, and changes nothing either.
     """
-    ledger = running.ledger(session)
+    ledger = past.ledger(session)
     shown = past.one(session, deployment, ledger)
     if shown["status"] == Status.CANCELLED:
         return _told(session, shown)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from worker.backups.text import size_text
-from worker.cli import output, running, screen
+from worker.cli import output, past, screen
 from worker.cli.commands import Group
 from worker.cli.session import Session, pass_session
 from worker.errors import SheetanchorError
@@ -76,7 +76,7 @@ def pull(session: Session, app: str, backup: str | None, source: str | None) -> 
 def _alone(session: Session, name: str) -> Iterator[Offsite]:
     app = session.app(name)
     with screen.opened() as shown:
-        slow = Slow(Runner(session.config, app, running.ledger(session), shown))
+        slow = Slow(Runner(session.config, app, past.ledger(session), shown))
         with slow.alone():
             yield Offsite(slow.runner)
 

@@ -15,12 +15,22 @@ from worker.configfile import redactor
 from worker.deployment import view
 from worker.errors import NotFoundError, UnavailableError
 from worker.journal import Journal, journals
-from worker.ledger import Ledger
+from worker.ledger import Ledger, connect, url_of
 from worker.redact import Redactor
 from worker.report import cleaned
 from worker.state import State
 
 View = dict[str, Any]
+
+
+def ledger(session: Session) -> Ledger | None:
+    """Return the ledger if its Redis answers within a second; nothing here needs it."""
+    found = Ledger(connect(url_of(session.config), for_web=True))
+    try:
+        found.worker_listening()
+    except UnavailableError:
+        return None
+    return found
 
 
 def deployments(session: Session, app: App, ledger: Ledger | None, limit: int) -> list[View]:

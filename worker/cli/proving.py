@@ -6,7 +6,7 @@ import click
 
 from worker.backups import drilled
 from worker.backups.verification import Verification
-from worker.cli import output, running, screen
+from worker.cli import output, past, screen
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session, person
 from worker.jobs import Runner
@@ -27,7 +27,7 @@ def verify(session: Session, app: str, backup: str | None) -> int:
     """
     found = session.app(app)
     with screen.opened() as shown:
-        slow = Slow(Runner(session.config, found, running.ledger(session), shown))
+        slow = Slow(Runner(session.config, found, past.ledger(session), shown))
         with slow.alone():
             read = Proving(slow.runner).verify(backup)
     values = [_value(one, of_it) for one, of_it in read]
@@ -47,7 +47,7 @@ def drill(session: Session, app: str) -> None:
     """
     found = session.app(app)
     with screen.opened() as shown:
-        slow = Slow(Runner(session.config, found, running.ledger(session), shown))
+        slow = Slow(Runner(session.config, found, past.ledger(session), shown))
         with slow.alone():
             done = slow.drill_noted(person())
     what = f"{done.documents:,} documents and {done.files:,} files"

@@ -6,7 +6,7 @@ import click
 
 from worker import aftermath
 from worker.backups import catalogue
-from worker.cli import output, running
+from worker.cli import output, past, running
 from worker.cli.commands import Command
 from worker.cli.screen import Lines
 from worker.cli.session import Session, pass_session
@@ -54,7 +54,7 @@ def _thinned(session: Session, name: str, *, dry_run: bool) -> list[Thinned]:
     app = session.app(name)
     if app.backup.keep_offsite is None:
         return []
-    slow = Slow(Runner(session.config, app, running.ledger(session), None))
+    slow = Slow(Runner(session.config, app, past.ledger(session), None))
     with slow.alone():
         return Offsite(slow.runner).thinned(dry_run=dry_run)
 

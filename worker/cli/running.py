@@ -3,30 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.cli import output
+from worker.cli import output, past
 from worker.cli.session import Session
 from worker.deployment import Status
-from worker.errors import UnavailableError
 from worker.jobs import Runner
-from worker.ledger import Ledger, connect, url_of
 from worker.report import Screen
 
 PATIENCE = 30.0  # seconds that a command waits for the app's lock, when no deployment runs
 
 
-def ledger(session: Session) -> Ledger | None:
-    """Return the ledger if its Redis answers within a second; nothing here needs it."""
-    found = Ledger(connect(url_of(session.config), for_web=True))
-    try:
-        found.worker_listening()
-    except UnavailableError:
-        return None
-    return found
-
-
 def runner_of(session: Session, name: str, screen: Screen) -> Runner:
     """Return the app's runner, without its lock."""
-    return Runner(session.config, session.app(name), ledger(session), screen)
+    return Runner(session.config, session.app(name), past.ledger(session), screen)
 
 
 @contextmanager

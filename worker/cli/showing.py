@@ -2,7 +2,7 @@
 
 import click
 
-from worker.cli import past, running, text
+from worker.cli import past, text
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
 
@@ -13,7 +13,7 @@ from worker.cli.session import Session, pass_session
 @pass_session
 def history(session: Session, app: str, limit: int) -> None:
     """List the deployments of APP, newest first."""
-    found = past.deployments(session, session.app(app), running.ledger(session), limit)
+    found = past.deployments(session, session.app(app), past.ledger(session), limit)
     session.answer({"deployments": found}, text.history(found))
 
 
@@ -23,7 +23,7 @@ def history(session: Session, app: str, limit: int) -> None:
 @pass_session
 def show(session: Session, deployment: str, *, log: bool) -> None:
     """Show one deployment."""
-    found = past.one(session, deployment, running.ledger(session))
+    found = past.one(session, deployment, past.ledger(session))
     if log:
         written = past.log(session, found)
         session.answer({**found, "log": written}, written.splitlines())

@@ -9,7 +9,7 @@ from worker import aftermath, asides, operations
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
 from worker.backups import old
-from worker.cli import output, past, running, text
+from worker.cli import output, past, text
 from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
 from worker.clock import SystemClock
@@ -26,7 +26,7 @@ from worker.state import State
 def status(session: Session, app: str | None) -> None:
     """Show what runs of APP, or of each app."""
     wanted = [session.app(app)] if app else list(session.config.apps.values())
-    ledger = running.ledger(session)
+    ledger = past.ledger(session)
     found = [_of(session, one, ledger) for one in wanted]
     lines = [line for one in found for line in (*text.app(one), "")]
     session.answer(found[0] if app else {"apps": found}, lines[:-1])
