@@ -63,10 +63,15 @@ class Reserve:
             ) from error
 
     def _fill(self) -> None:
-        """Add bytes that no file system packs; what was added stays if there is no room."""
+        """Add bytes that no file system packs; what was added stays if there is no room.
+
+        It belongs to whom its folder belongs to: one is in the Git folder of another user.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
+        folder = self.path.parent.stat()
         try:
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
             while (missing := SIZE - os.fstat(descriptor).st_size) > 0:
                 os.write(descriptor, os.urandom(min(missing, PIECE)))
             os.fsync(descriptor)
