@@ -184,7 +184,7 @@ class Arena:
         """Have nobody who stands anywhere, and a worker that deploys no head by itself."""
         self.points.forget()
         log = self.world.home / f"worker-{self.world.processes.index(self.worker)}.log"
-        until(lambda: "remote.looked" in log.read_text(), "a new worker has looked at the remote")
+        until(lambda: "remote.looked" in log.read_text(), "the worker has looked", 120)
 
     def cell(self, kind, point, victim):
         """Kill one at a point, and judge what became of it all."""

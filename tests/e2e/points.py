@@ -31,7 +31,7 @@ class Points:
         found = [int(path.suffix[1:]) for path in self.folder.glob(f"{point}.*")]
         return found[0] if found else None
 
-    def wait(self, point, seconds=120):
+    def wait(self, point, seconds=300):
         """Wait until a process stands at a point; return its id."""
         return until(lambda: self.standing(point), f"somebody stands at {point}", seconds)
 
