@@ -26,6 +26,7 @@ from tests.bench.table import Table
 FILE_BYTES = 75_000
 CHANGED = 100  # one file in so many
 SMALL = 19  # collections beside the big one
+LARGE, LARGE_BYTES = 25, 12_000_000  # documents; the server's limit is 16 MB
 MANY = 500  # collections, of a case of its own
 SET = ("--replSet", "rs0", "--oplogSize", "990")
 NOWHERE = "mongodb://127.0.0.1:1/"
@@ -111,7 +112,7 @@ def databases(home, documents, rounds):
                     dump_round(table, uri, home)
                     restore_round(table, uri, home)
                 tables.append(judged(table))
-            tables.append(many(client, uri, home, rounds))
+            tables += [large(client, uri, home), many(client, uri, home, rounds)]
     return tables
 
 
@@ -124,9 +125,26 @@ def judged(table):
     table.ratio("restore to mongorestore", "mongorestore", "restore with all indexes", least=1.6)
     swap = next(name for name in table.seconds if "swap" in name)
     table.judge(f"{swap}, in ms", table.median(swap) * 1000, most=100)
+    return peaks_judged(table)
+
+
+def peaks_judged(table):
     for what, peak in table.peaks.items():
         table.judge(f"peak memory of a {what}, in MB", peak, most=250)
     return table
+
+
+def large(client, uri, home):
+    """A database of documents as large as they come: what a backup needs to have in memory."""
+    client.drop_database("thynk")
+    for n in range(LARGE):
+        client["thynk"].large.insert_one({"_id": n, "content": os.urandom(LARGE_BYTES)})
+    shutil.rmtree(home / "checkout", ignore_errors=True)
+    table = Table(f"MongoDB, {LARGE} documents of {LARGE_BYTES / 1e6:,.0f} MB", 0)
+    table.peak("dump", child("verified", uri, home / "checkout")["peak_mb"])
+    spoil(client["thynk"])
+    table.peak("restore", child("restore", uri, home / "checkout")["peak_mb"])
+    return peaks_judged(table)
 
 
 def many(client, uri, home, rounds):
@@ -189,8 +207,7 @@ def uploads(home, count, rounds):
     table.ratio("made to rsync", "rsync --link-dest", "second backup, made", least=2)
     table.judge("changed files, in MB", len(changed) * FILE_BYTES / 1e6)
     table.judge("written anew by the second backup, in MB", new / 1e6, most=new / 1e6)
-    table.judge("peak memory of a backup, in MB", table.peaks["backup"], most=250)
-    return table
+    return peaks_judged(table)
 
 
 def new_bytes(backups):

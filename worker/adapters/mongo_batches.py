@@ -37,16 +37,17 @@ def batches(
 
     Raises PyMongoError, and BackupError for an answer that is not as it should be.
     """
-    cursor = _asked(database, SON([("find", name), ("batchSize", BATCH)]), session)
+    command: SON[str, Any] = SON([("find", name), ("batchSize", BATCH)])
+    number, documents = _batch(_asked(database, command, session))
     try:
         while True:
-            number, documents = _batch(cursor)
             if documents:
                 yield documents
             if not number:
                 return
-            more = SON([("getMore", number), ("collection", name), ("batchSize", BATCH)])
-            cursor = _asked(database, more, session)
+            documents = b""  # memory for the next ones
+            command = SON([("getMore", number), ("collection", name), ("batchSize", BATCH)])
+            number, documents = _batch(_asked(database, command, session))
     except GeneratorExit:  # not wanted any more: the server need not keep it for ten minutes
         with contextlib.suppress(PyMongoError):  # and does not keep it for longer than that
             database.command(SON([("killCursors", name), ("cursors", [number])]))

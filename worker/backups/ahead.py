@@ -11,7 +11,7 @@ from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
-AHEAD = 2  # batches that wait between two stages, of 16 MB at most each
+AHEAD = 1  # batch that waits between two stages: of documents of 16 MB it is that large
 LOOKS_EVERY = 0.1  # seconds, at whether the other thread still wants something
 
 T = TypeVar("T")
