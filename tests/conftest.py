@@ -121,6 +121,12 @@ def redis_with():
         yield lambda *options: stack.enter_context(running_redis(options))
 
 
+@pytest.fixture
+def record_property(request):
+    """Do as pytest's own, without its warning where results go into XML: it were an error."""
+    return lambda name, value: request.node.user_properties.append((name, value))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how many of how many kills were done, for the tests that count them."""
     done, of = Counter(), {}
