@@ -41,22 +41,3 @@ def test_pwd_is_the_project_directory_as_in_a_shell_there(tmp_path):
     model = compose.render(tmp_path, ["c.yml"], None, "shop")
 
     assert model["services"]["web"]["volumes"][0]["source"] == str(tmp_path / "data")
-
-
-def test_value_of_an_env_file_is_asked_for_once_while_its_text_is_the_same(tmp_path, monkeypatch):
-    asked, ask = [], compose.variable
-    monkeypatch.setattr(compose, "variable", lambda *of: asked.append(of) or ask(*of))
-    path = tmp_path / "env"
-    path.write_text(f"A='{tmp_path} $b'\nB=${{A}}!\n")
-
-    def value(name):
-        return compose.value_in(path, name, tmp_path / "scratch")
-
-    assert [value("A"), value("A"), value("B"), value("C"), value("C")] == [
-        *[f"{tmp_path} $b"] * 2,
-        f"{tmp_path} $b!",
-        *[None] * 2,
-    ]
-    assert len(asked) == 3
-    path.write_text(f"A='{tmp_path} other'\n")
-    assert (value("A"), len(asked)) == (f"{tmp_path} other", 4)

@@ -25,8 +25,6 @@ PULL = 3_600.0  # seconds
 
 OURS = "SHEETANCHOR_OF_"
 
-_answers: dict[tuple[str, bytes], str | None] = {}  # in memory only: they are secrets
-
 
 @dataclass(frozen=True)
 class Compose:
@@ -173,16 +171,10 @@ def value_in(env_file: Path, name: str, scratch: Path) -> str | None:
 
     Compose is asked itself: quotes, escapes and references in such files have
     rules of their own, and a naive reader gets another password. `scratch` is a
-    folder without an `.env`. A deployment asks five times: an answer holds for the same text.
+    folder without an `.env`.
     """
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = env_file.read_bytes()
-    if (name, text) in _answers:
-        return _answers[name, text]
-    value = variable(name, scratch, env_file)
-    if env_file.read_bytes() == text:
-        _answers[name, text] = value
-    return value
+    return variable(name, scratch, env_file)
 
 
 def env_files(directory: Path, compose_files: Sequence[str], env_file: Path | None) -> list[str]:
