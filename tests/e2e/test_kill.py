@@ -152,38 +152,6 @@ def test_nothing_of_a_killed_deployment_goes_on(world_of_two):
     assert world.pids(f"SHEETANCHOR_DEPLOYMENT={identity}") == []
 
 
-LONG = {"health": {"timeout": 1, "stable_for": 1}}
-
-
-@pytest.mark.parametrize("answers", [True, False], ids=["healthy", "unhealthy"])
-def test_version_that_served_long_is_never_undone_by_itself(world, answers):
-    """Promise 6: the journal says that the switch was an hour ago."""
-    world.prepare()
-    world.start_redis()
-    world.cli("deploy", world.name, check=0)
-    world.fill()
-    world.commit({"release.json": release("two")})
-    deploying = world.start("deploy", world.name)
-    identity = until(lambda: newest(world, deploying), "the deploy begins")
-    world.wait_for_step(identity, "health")
-    kill(deploying.pid)
-    deploying.wait()
-    until(lambda: world.version() == "two", "the new version answers")
-    assert world.post("/documents", b'{"name": "written through two"}')
-    world.an_hour_ago(identity)
-    if not answers:
-        world.compose("stop", "web")
-
-    world.start("worker")
-
-    ended = world.wait(identity)
-    assert ended["status"] == ("succeeded" if answers else "inconsistent"), ended
-    assert world.db.documents.count_documents({"name": "written through two"}) == 1
-    if not answers:
-        held = world.cli_json("status", world.name)
-        assert held["hold"]["kind"] == "inconsistent"
-
-
 def test_killed_while_docker_stops_the_old_version(world_of_two):
     """The daemon goes on stopping it: who looks too early sees a running container (measured)."""
     world = world_of_two

@@ -252,15 +252,6 @@ class World:
             )
         )
 
-    def an_hour_ago(self, identity):
-        """Make a deployment's journal an hour older."""
-        path = self.state / "apps" / self.name / "journal" / f"{identity}.jsonl"
-        records = [json.loads(line) for line in path.read_text().splitlines()]
-        for record in records:
-            then = datetime.fromisoformat(record["time"]) - timedelta(hours=1)
-            record["time"] = then.isoformat()
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
-
     def stop(self, child, number=signal.SIGTERM, seconds=60):
         """End a process that this test started."""
         with contextlib.suppress(ProcessLookupError):
