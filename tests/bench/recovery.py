@@ -28,6 +28,7 @@ STABLE_FOR = 1.0  # seconds, the arena's
 
 def recovery(arena):
     """Return the seconds from a worker's start to the end of the recovery."""
+    arena.ready()
     arena.points.hold(POINT)
     identity = arena.world.push(arena.files())
     standing = arena.points.wait(POINT)
