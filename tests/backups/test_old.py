@@ -21,18 +21,28 @@ UPLOADS = {"its-name": ("backend", "uploads"), "its-path": ("", "backend/uploads
            "its-content": ("backend/uploads", "."), "its-whole-path": ("/", "")}  # fmt: skip
 
 
-def script_s(thynk, tmp_path, packed="its-name"):
+def ours(thynk):
+    """Return what writes a backup's documents where mongodump would have put them."""
+
+    def dump(folder):
+        backup = thynk.backup()
+        (folder / "thynk").mkdir(parents=True)
+        for path in (backup.path / "mongodb/thynk").iterdir():
+            plain = folder / "thynk" / path.name.removesuffix(".gz")
+            plain.write_bytes(gzip.decompress(path.read_bytes()))
+        catalogue.remove(backup.path)
+
+    return dump
+
+
+def script_s(thynk, tmp_path, packed="its-name", dump=None):
     """Make what the script makes: mongodump's files, uploads and the env file, in archives."""
-    ours = thynk.backup()
-    dump = tmp_path / f"mongodb-{STAMP}" / "thynk"
-    dump.mkdir(parents=True)
-    for path in (ours.path / "mongodb/thynk").iterdir():
-        (dump / path.name.removesuffix(".gz")).write_bytes(gzip.decompress(path.read_bytes()))
-    catalogue.remove(ours.path)
+    thynk.source.app.backup_dir.mkdir(exist_ok=True)
+    (dump or ours(thynk))(tmp_path / f"mongodb-{STAMP}")
     folder = thynk.source.app.backup_dir / STAMP
     folder.mkdir()
     where, what = UPLOADS[packed]
-    pack(folder / f"mongodb-{STAMP}.tar.gz", tmp_path, dump.parent.name)
+    pack(folder / f"mongodb-{STAMP}.tar.gz", tmp_path, f"mongodb-{STAMP}")
     what = what or str(thynk.uploads).lstrip("/")
     pack(folder / f"uploads-{STAMP}.tar.gz", thynk.checkout / where, what)
     shutil.copy(thynk.env, folder / "env.production.local.backup")
