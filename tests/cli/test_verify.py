@@ -53,7 +53,7 @@ def test_prune_says_what_would_go_and_then_removes_that_and_nothing_else(cli, ba
 
     dry = cli("prune", cli.app, "--dry-run", "--json").json
 
-    assert dry == {"would_remove": [backup.id, newer[0]], "kept": [newer[1]]}
+    assert dry == {"would_remove": [backup.id, newer[0]], "kept": [newer[1]], "offsite": []}
     assert backup.path.exists()
     with reading(backup.path):
         assert cli("prune", cli.app, "--json").json["removed"] == [newer[0]]
