@@ -43,11 +43,7 @@ def run(attempt: Attempt) -> Facts:
     app = attempt.app
     attempt.engine.version()
     _checkout_can_be_moved(attempt)
-    branch_head = _branch_head(attempt)
-    revision = _revision(attempt, branch_head)
-    attempt.learn("preflight", {"branch_head": branch_head, "revision": revision})
-    rules.judge(attempt.decisions.read(), attempt.deployment, branch_head)
-    gate.judge(attempt, branch_head)
+    branch_head, revision = _what_is_asked_for(attempt)
     author, message = attempt.checkout.describe(revision)
     project = _project(attempt)
     there = attempt.engine.containers(project)
@@ -80,6 +76,16 @@ def run(attempt: Attempt) -> Facts:
         "new_warnings": _about_backups(attempt) + addresses.doubts(attempt, containers),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }
+
+
+def _what_is_asked_for(attempt: Attempt) -> tuple[str, str]:
+    """Return the branch's head and the revision, unless it is held, decided or kept out."""
+    branch_head = _branch_head(attempt)
+    revision = _revision(attempt, branch_head)
+    attempt.learn("preflight", {"branch_head": branch_head, "revision": revision})
+    rules.judge(attempt.decisions.read(), attempt.deployment, branch_head)
+    gate.judge(attempt, branch_head)
+    return branch_head, revision
 
 
 def _nobody_else(attempt: Attempt, project: str, containers: list[Container]) -> None:
