@@ -151,6 +151,20 @@ class Bench:
         assert (now["uploads"], now["database"]) == (before["uploads"], before["database"])
         self.is_tidy()
 
+    def bears(self, phase, step, fault, *, not_asked, undecided, words):
+        """A server that is away in this step is waited for, or decides nothing."""
+        asked = phase == "way_back" or step not in not_asked
+        until_at = None if asked else f"deploy.{step}.after_effect"  # it is back before it is
+        ended = self.at(phase, step, fault, until_at=until_at)
+        if not asked:
+            self.is_new(ended)
+        elif phase == "way_back":  # of a version that was bad whoever was away later
+            self.is_old(ended, decided=True)
+        elif step in undecided:
+            self.is_undecided(ended, words)
+        else:
+            self.is_old(ended, words)
+
     def is_put_off(self, ended):
         return (self.world.decisions.read()["put_off"] or {}).get("deployment") == ended["id"]
 

@@ -55,19 +55,8 @@ def fault(bench, how):
 
 @pytest.mark.parametrize(("how", "phase", "step"), CHOSEN, ids=named(CHOSEN))
 def test_docker_that_is_away_in_a_step_is_waited_for_or_decides_nothing(bench, how, phase, step):
-    asked = phase == "way_back" or step not in NOT_ASKED
-    until_at = None if asked else f"deploy.{step}.after_effect"  # it is back before it is
-
-    ended = bench.at(phase, step, fault(bench, how), until_at=until_at)
-
-    if not asked:
-        bench.is_new(ended)
-    elif phase == "way_back":  # of a version that was bad whoever was away later
-        bench.is_old(ended, decided=True)
-    elif step in UNDECIDED:
-        bench.is_undecided(ended, "Docker")
-    else:
-        bench.is_old(ended, "Docker")
+    ends = {"not_asked": NOT_ASKED, "undecided": UNDECIDED, "words": "Docker"}
+    bench.bears(phase, step, fault(bench, how), **ends)
 
 
 @only_exhaustive
