@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
+from tests.e2e.killing import Arena
 from tests.e2e.world import World
 
 BRIDGE = "172.17.0.1"
@@ -86,3 +87,15 @@ def pytest_runtest_makereport(item, call):
         world = item.funcargs.get("world")
         if world:
             world.tell()
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory, mongod):
+    """A module's world of kills, up with two versions deployed."""
+    made = Arena(tmp_path_factory.mktemp("arena"), mongod)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.world.tell()
+        made.close()

@@ -10,7 +10,6 @@ import os
 import pytest
 
 from tests.e2e import kinds
-from tests.e2e.killing import Arena
 from worker.ending import DEATHS
 from worker.stepping import STEPS
 
@@ -64,17 +63,6 @@ DIAGONAL = {
 HERE = [cell for cell in ALL if in_ci(*cell)]
 REST = [cell for cell in ALL if not in_ci(*cell)]
 CELLS = HERE + (REST[::EXHAUSTIVE] if EXHAUSTIVE else [])
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory, mongod):
-    made = Arena(tmp_path_factory.mktemp("points"), mongod)
-    try:
-        made.begin()
-        yield made
-    finally:
-        made.world.tell()
-        made.close()
 
 
 @pytest.mark.parametrize(

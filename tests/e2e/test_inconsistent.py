@@ -4,22 +4,10 @@ import socket
 
 import pytest
 
-from tests.e2e.killing import Arena
 from tests.e2e.kinds import Bad, differences
 from tests.e2e.world import release, until
 
 POINT = "way_back.switch.before_intent"
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory, mongod):
-    made = Arena(tmp_path_factory.mktemp("inconsistent"), mongod)
-    try:
-        made.begin()
-        yield made
-    finally:
-        made.world.tell()
-        made.close()
 
 
 @pytest.fixture(scope="module")

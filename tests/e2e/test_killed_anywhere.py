@@ -17,9 +17,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
-from tests.e2e.killing import Arena
 from tests.e2e.kinds import Bad, Kind, differences
 from tests.e2e.points import is_gone, waited
 from tests.e2e.world import FINAL, until
@@ -31,17 +28,6 @@ ENDS = {"succeeded", "failed", "rolled_back"}
 EVERY = int(os.environ.get("SHEETANCHOR_EXHAUSTIVE") or 43)
 AROUND_THE_COMMIT = 14  # fsyncs from before the commit up to the end
 IN_TURN = Path(__file__).with_name("in_turn.py")
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory, mongod):
-    made = Arena(tmp_path_factory.mktemp("anywhere"), mongod)
-    try:
-        made.begin()
-        yield made
-    finally:
-        made.world.tell()
-        made.close()
 
 
 def judge(arena, kind, identity, before, end):

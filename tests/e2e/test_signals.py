@@ -6,23 +6,11 @@ import time
 
 import pytest
 
-from tests.e2e.killing import Arena
 from tests.e2e.kinds import Bad, Kind, NoBuild, differences
 from tests.e2e.points import END, waited
 
 EXHAUSTIVE = bool(os.environ.get("SHEETANCHOR_EXHAUSTIVE"))
 OWN_END = {"deploy": "succeeded", "bad deploy": "rolled_back", "failed build": "failed"}
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory, mongod):
-    made = Arena(tmp_path_factory.mktemp("signals"), mongod)
-    try:
-        made.begin()
-        yield made
-    finally:
-        made.world.tell()
-        made.close()
 
 
 def cells():
