@@ -2,7 +2,8 @@
 
 The danger is to take for equal what is not: then a restore leaves it. So a collection
 counts as equal only by proof (`proof.unchanged`) or after all of it was read and hashed,
-and a file only if nobody can have written to it since, or after hashing.
+and a file only if nobody can have written to it since, or after hashing. That something
+differs needs no proof: it is put back.
 """
 
 from collections.abc import Callable, Iterable
@@ -141,7 +142,20 @@ def _change(
         return "changed"
     if now is None or proof.unchanged(entry, live, now, moment):
         return ""  # a view is its options
+    if _counts_differ(entry, live, now):
+        return "changed"
     return _change_of_content(mongo, entry, live)
+
+
+def _counts_differ(entry: CollectionEntry, live: Collection, now: Reading) -> bool:
+    """Return whether the server's own numbers are others than those of the backup.
+
+    Equal ones prove nothing. Wrong ones (a mongod that was killed knows those of its last
+    checkpoint) let equal content count for changed: a load that nobody needed, no more. Of a
+    time series the server counts buckets, whose bytes are its own business.
+    """
+    numbers = now.documents, now.bytes
+    return live.type == "collection" and numbers != (entry.documents, entry.bytes)
 
 
 def _change_of_content(mongo: Mongo, entry: CollectionEntry, live: Collection) -> str:
