@@ -58,6 +58,7 @@ def record(phase, step, time, **facts):
 SWITCHED = record("deploy", "switch", "2026-11-22T10:00:00Z", up=True)
 NOT_YET_UP = record("deploy", "switch", "2026-11-22T10:00:00Z")
 HALTED = record("way_back", "halt", "2026-11-22T10:01:09Z", halted_at="2026-11-22T10:01:00Z")
+STOPPED = record("deploy", "halt", "2026-11-22T09:59:09Z", halted_at="2026-11-22T09:59:00Z")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,9 @@ HALTED = record("way_back", "halt", "2026-11-22T10:01:09Z", halted_at="2026-11-2
         ([], "2026-11-29T10:00:00Z", False),
         ([SWITCHED, HALTED], "2026-11-29T10:00:00Z", False),
         ([NOT_YET_UP], "2026-11-29T10:00:00Z", False),
+        ([STOPPED, SWITCHED], "2026-11-22T10:01:00Z", False),
+        ([STOPPED, SWITCHED], "2026-11-22T10:07:36Z", True),
+        ([STOPPED, SWITCHED, HALTED], "2026-11-29T10:00:00Z", False),
     ],
     ids=[
         "soon",
@@ -79,6 +83,9 @@ HALTED = record("way_back", "halt", "2026-11-22T10:01:09Z", halted_at="2026-11-2
         "never-switched",
         "halted-in-time",
         "nothing-started",
+        "soon-after-a-restore",
+        "late-after-a-restore",
+        "restore-halted-in-time",
     ],
 )
 def test_a_version_that_served_long_is_recognised(records, now, long):

@@ -83,15 +83,17 @@ def served_long(
 ) -> bool:
     """Return whether the new version may have served people for long (promise 6).
 
-    The span runs from the intent of `switch` to when `halt` had stopped the
-    containers, or to `now` if it did not. A negative or unreadable span counts as
+    The span runs from the intent of `switch` to when the way back's `halt` had stopped the
+    containers (a restore stops the old ones by a `halt` of its own), or to `now` if it did
+    not. A negative or unreadable span counts as
     long: then the data is not restored by itself. `measured`: its seconds, by the process
     that switched, if that lives; a clock that was set meanwhile says nothing then.
     """
     begin = _time(records, "deploy", "switch", "intent")
     if begin is None or not any(record["facts"].get("up") for record in records):
         return False
-    halted = [r["facts"]["halted_at"] for r in records if r["facts"].get("halted_at")]
+    back = [record["facts"] for record in records if record["phase"] == "way_back"]
+    halted = [facts["halted_at"] for facts in back if facts.get("halted_at")]
     end = halted[0] if halted else now
     try:
         span = parse(end) - parse(begin) if measured is None else timedelta(seconds=measured)

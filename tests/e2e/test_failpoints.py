@@ -56,6 +56,7 @@ DIAGONAL = {
     ("bad deploy", "way_back.restore.after_intent", "worker"),
     ("deploy killed after up", "way_back.safety.after_effect", "job"),
     ("restore", "deploy.restore.after_effect", "hand"),
+    ("restore", "deploy.switch.after_effect", "hand"),
     ("killed restore", "way_back.restore.after_intent", "worker"),
     ("rollback", "deploy.switch.after_intent", "job"),
     ("rollback with data", "deploy.restore.after_intent", "hand"),
