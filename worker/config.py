@@ -1,127 +1,29 @@
 """What `sheetanchor.toml` may say: the keys, their rules and their defaults.
 
-Models are frozen and forbid unknown keys. `worker.configfile` finds the file,
+The tables of an app are in `worker.tables`. `worker.configfile` finds the file,
 loads it and reports every fault at once.
 """
 
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from worker import heartbeat, sharing, targets
-from worker.cron import Cron
-from worker.formats import APP_NAME, BRANCH, LISTEN, REPOSITORY, Inside, Places, Seconds
-from worker.targets import Targets
+from worker import sharing, targets
+from worker.formats import APP_NAME, BRANCH, REPOSITORY, Inside
+from worker.tables import (
+    Backup,
+    Data,
+    Gate,
+    Health,
+    HealthUrl,
+    Rollback,
+    Section,
+    Server,
+)
 
-
-class Section(BaseModel):
-    """A table of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class HealthUrl(Section):
-    """A URL that must answer: below 500, or exactly `expect`."""
-
-    url: str
-    expect: Annotated[int, Field(ge=100, le=599)] | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _plain_http(cls, url: str) -> str:
-        if not re.fullmatch(r"https?://[^\s\x00-\x1f]+", url):
-            raise ValueError("should be an http:// or https:// address")
-        return url
-
-
-class Server(Section):
-    """`[server]`: where sheetanchor itself lives."""
-
-    state_dir: Path = Path("/var/lib/sheetanchor")
-    listen: str = "127.0.0.1:8787"
-    redis_url: str | None = None
-
-    @field_validator("listen")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if not LISTEN.fullmatch(value):
-            raise ValueError("should look like 127.0.0.1:8787")
-        return value
-
-
-class Data(Section):
-    """`[apps.X.data]`: what a restore must be able to put back."""
-
-    mongodb: str | None = None
-    databases: tuple[str, ...] = ()
-    mongodb_admin_file: Path | None = None
-    uploads: Inside = ()
-    not_covered: Places = ()
-
-
-class Backup(Section):
-    """`[apps.X.backup]`."""
-
-    dir: Path = Path("backups")
-    keep: Annotated[int, Field(ge=1)] = 7
-    keep_safety: Annotated[int, Field(ge=1)] = 30
-    schedule: Cron = ""
-    drill: Cron = ""
-    consistency: Literal["quiesce", "live"] = "quiesce"
-    max_pause: Seconds = 60
-    offsite: Targets = ()
-    keep_offsite: Annotated[int, Field(ge=1)] | None = None  # left out: all of them
-    ping_url: Annotated[str | None, AfterValidator(heartbeat.check)] = None
-
-
-class Health(Section):
-    """`[apps.X.health]`."""
-
-    urls: tuple[HealthUrl, ...] = ()
-    timeout: Seconds = 120
-    stable_for: Seconds = 35
-    allowed_shrink: Annotated[float, Field(ge=0, le=1)] = 0.2
-    ignore_collections: tuple[str, ...] = ()
-
-    @field_validator("urls", mode="before")
-    @classmethod
-    def _bare_strings(cls, urls: object) -> object:
-        if not isinstance(urls, list | tuple):
-            return urls
-        return [{"url": item} if isinstance(item, str) else item for item in urls]
-
-
-class Gate(Section):
-    """`[apps.X.gate]`: which moves of the branch are deployed by themselves."""
-
-    paths: tuple[str, ...] = ()
-    skip_words: tuple[str, ...] = ("[skip deploy]",)
-
-    @field_validator("paths")
-    @classmethod
-    def _inside_the_repository(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            parts = pattern.split("/")
-            if not pattern.strip() or pattern[0] in "/:" or ".." in parts or "\0" in pattern:
-                raise ValueError(f"{pattern!r} should be a path or pattern inside the repository")
-        return patterns
-
-    @field_validator("skip_words")
-    @classmethod
-    def _not_blank(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(word.strip() for word in words):
-            raise ValueError("a blank word would stand in every message")
-        return words
-
-
-class Rollback(Section):
-    """`[apps.X.rollback]`: of the automatic way back only."""
-
-    data: Literal["restore", "keep"] = "restore"
-    keep_releases: Annotated[int, Field(ge=1)] = 3
+__all__ = ["App", "Config", "Data", "Health", "HealthUrl"]
 
 
 class App(Section):

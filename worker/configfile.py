@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from worker import heartbeat
-from worker.config import App, Config, Server
+from worker.config import App, Config
 from worker.errors import ConfigError, NotFoundError
 from worker.redact import Redactor, env_values
 
@@ -137,10 +137,10 @@ def _sentence(fault: Any) -> str:
 
 def _keys(where: list[str]) -> list[str]:
     """Return the valid keys of the table at this place."""
-    if not where:
-        return ["server", "apps"]
-    model: type[BaseModel] = Server if where[0] == "server" else App
-    for part in where[2:]:
+    model: type[BaseModel] = Config
+    if where[:1] == ["apps"]:
+        model, where = App, where[2:]
+    for part in where:
         inner = model.model_fields[part].annotation if part in model.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
