@@ -8,8 +8,6 @@ From another database it would be a copy: 35 s where the whole restore takes 14
 
 A time series cannot be renamed. It is proven beside all the same; then, as the first thing
 of the swap, the live one is dropped and loaded: the data as it was is in the safety backup.
-
-TTL indexes come last: the monitor deletes expired documents as soon as there is one.
 """
 
 import contextlib
@@ -18,13 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from worker.adapters import files
 from worker.adapters.files import closing
 from worker.adapters.files_tree import Tree
-from worker.adapters.mongo_server import OURS, expires
+from worker.adapters.mongo_server import OURS
 from worker.adapters.mongo_writer import Writer
-from worker.backups import proof, stream
+from worker.backups import stream
 from worker.backups.ahead import ahead
 from worker.backups.difference import CollectionChange
 from worker.backups.entries import entry_files, stored_as
-from worker.backups.manifest import CollectionEntry, Json
+from worker.backups.indexes import Indexes, lasting
+from worker.backups.manifest import CollectionEntry
 from worker.backups.progress import Progress
 from worker.backups.text import size_text
 from worker.errors import FullError, RestoreError, UnavailableError
@@ -32,7 +31,6 @@ from worker.errors import FullError, RestoreError, UnavailableError
 BATCH_BYTES = 8 << 20
 BATCH_DOCUMENTS = 50_000  # the server's limit is 100,000
 ROOM = 100 << 20  # bytes that mongod keeps: its journal grows by a file of that size
-EXPIRE = "expireAfterSeconds"
 
 
 class Load:
@@ -47,6 +45,7 @@ class Load:
         report: Callable[[str], None],
     ) -> None:
         self._writer = writer
+        self._indexes = Indexes(writer, source)
         self._source = source
         self._backup: Tree | None = None
         self._report = report
@@ -95,7 +94,7 @@ class Load:
         """Let what was staged take its place; drop what the backup does not have."""
         self._swap_staged()
         for entry in self._mended:
-            self._mend(entry)
+            self._indexes.mend(entry)
         for change in self._changes:
             if change.what == "new":
                 self._writer.drop(change.name)
@@ -104,7 +103,7 @@ class Load:
             self._writer.create(entry.name, entry.options)
         for entry in [*self._staged.values(), *self._mended]:
             if entry.ttl:
-                self._let_expire(entry)
+                self._indexes.let_expire(entry)
 
     def _swap_staged(self) -> None:
         renamed = {}
@@ -142,10 +141,9 @@ class Load:
         self._writer.drop_ours()
 
     def _load(self, backup: Tree, staged: str, entry: CollectionEntry) -> None:
-        options = {key: value for key, value in entry.options.items() if key != EXPIRE}
         id_index = next((i for i in entry.indexes if i["name"] == "_id_"), None)
         clustered = "clusteredIndex" in entry.options
-        self._writer.create(staged, options, None if clustered else id_index)
+        self._writer.create(staged, lasting(entry), None if clustered else id_index)
         stored = stored_as(entry.type, staged)
         with closing(backup.open(entry_files(self._source, entry)[-1])) as descriptor:
             documents = stream.split(stream.unpacked(files.chunks(descriptor)))
@@ -163,48 +161,6 @@ class Load:
             )
         self._report(f"{self._source}.{entry.name}: {size_text(entry.bytes)} loaded beside it")
 
-    def _index(self, staged: str, entry: CollectionEntry) -> None:
-        if len(entry.indexes) > 1:
-            self._report(f"{self._source}.{entry.name}: building its indexes")
-        wanted = [index for index in entry.indexes if not expires(index)]
-        if entry.type == "timeseries":  # newer servers give it an index by themselves
-            self._drop_others(staged, wanted)
-        self._writer.create_indexes(staged, _buildable(entry, lambda i: not expires(i)))
-        found = self._writer.collection(staged)
-        options = {key: value for key, value in entry.options.items() if key != EXPIRE}
-        if (
-            found is None
-            or not proof.same(found.options, options)
-            or not proof.same_indexes(found.indexes, wanted)
-        ):
-            raise RestoreError(
-                f"{self._source}.{entry.name} could not be given the options and indexes of "
-                "the backup.",
-                remedy="See whether mongod's version is the backup's; nothing live was touched.",
-            )
-
-    def _mend(self, entry: CollectionEntry) -> None:
-        live = self._writer.collection(entry.name)
-        if live is None:
-            return
-        self._drop_others(entry.name, entry.indexes)
-        missing = _buildable(entry, lambda i: not expires(i) and not _in(i, live.indexes))
-        self._writer.create_indexes(entry.name, missing)
-
-    def _drop_others(self, name: str, wanted: Sequence[Json]) -> None:
-        found = self._writer.collection(name)
-        for index in found.indexes if found else ():
-            if not _in(index, wanted):
-                self._writer.drop_index(name, index["name"])
-
-    def _let_expire(self, entry: CollectionEntry) -> None:
-        live = self._writer.collection(entry.name)
-        present = live.indexes if live else []
-        expiring = _buildable(entry, lambda i: expires(i) and not _in(i, present))
-        self._writer.create_indexes(entry.name, expiring)
-        if EXPIRE in entry.options:
-            self._writer.expire_after(entry.name, entry.options[EXPIRE])
-
     def _load_in_place(self, staged: str, entry: CollectionEntry) -> None:
         if self._backup is None:
             raise ValueError("a swap before its staging")
@@ -212,6 +168,11 @@ class Load:
         self._load(self._backup, entry.name, entry)
         self._index(entry.name, entry)
         self._writer.drop(staged)
+
+    def _index(self, staged: str, entry: CollectionEntry) -> None:
+        if len(entry.indexes) > 1:
+            self._report(f"{self._source}.{entry.name}: building its indexes")
+        self._indexes.build(staged, entry)
 
 
 def _batches(found: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
@@ -227,21 +188,3 @@ def _batches(found: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
             size += len(document)
     if batch:
         yield batch
-
-
-def _buildable(entry: CollectionEntry, wanted: Callable[[Json], bool]) -> list[Json]:
-    """Return the indexes to build, as createIndexes takes them.
-
-    listIndexes does not print a simple collation: without it said, an index would take
-    the collection's own, and a text index fails (code 67).
-    """
-    simple = {"collation": {"locale": "simple"}} if "collation" in entry.options else {}
-    return [
-        {**simple, **index}
-        for index in entry.indexes
-        if index["name"] != "_id_" and not index.get("clustered") and wanted(index)
-    ]
-
-
-def _in(index: Json, indexes: Iterable[Json]) -> bool:
-    return any(proof.same(index, each) for each in indexes)
