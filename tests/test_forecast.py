@@ -112,7 +112,7 @@ def test_moment_of_the_last_backup_is_told_and_what_a_restore_would_lack(
 
 
 def ended(attempt, number, size, seconds, outage):
-    asked = asked_for(id=f"d{number:02}")
+    asked = asked_for(id=f"20261122t1430{number:02}-3f9a1c")
     attempt.state.journals.mkdir(parents=True, exist_ok=True)
     journal = Journal.begin(attempt.state.journals, asked, attempt.clock)
     facts = {"bytes": size, "backup_seconds": seconds}

@@ -83,8 +83,8 @@ class Deployment:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the deployment that `as_dict` wrote."""
-        return cls(**fields)
+        """Return the deployment that `as_dict` wrote, also a newer sheetanchor's."""
+        return cls(**{name: fields[name] for name in cls.__slots__ if name in fields})
 
 
 def refused_for(shown: Mapping[str, Any]) -> str:

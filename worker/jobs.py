@@ -79,6 +79,8 @@ class Runner:
 
     def recover(self) -> list[tuple[str, Status]]:
         """Finish what dead processes left; return what became of it. Needs the lock."""
+        if recovery.set_aside(self.app.name, self.state, self.clock):
+            self.show()
         dead = recovery.open_journals(self.state, self.clock)
         found = [(one.path.stem, recovery.finish(one, self._inherit)) for one in dead]
         ended = [(one, status) for one, status in found if status]

@@ -21,7 +21,7 @@ from typing import Any
 
 from worker import durable
 from worker.clock import Clock, rfc3339
-from worker.deployment import Deployment
+from worker.deployment import ID, Deployment
 from worker.errors import UsageError
 from worker.reserve import Reserve
 
@@ -100,6 +100,18 @@ class Journal:
         """Have the way back that ended `inconsistent` gone on with: the cause is mended."""
         self.append("way_back", RESUME, "done", {"by": by, "reason": reason})
 
+    def check(self) -> None:
+        """Raise ValueError, KeyError or TypeError for what no deployment of ours wrote so."""
+        self.deployment()
+        for record in self.records():
+            _ = (
+                record["phase"],
+                record["step"],
+                record["event"],
+                record["time"],
+                {**record["facts"]},
+            )
+
     def ended(self) -> bool:
         """Return whether the deployment has its final status."""
         return any(record["event"] == "end" for record in self.records()[-1:])
@@ -112,8 +124,9 @@ def since_resumed(records: Sequence[Record]) -> Sequence[Record]:
 
 
 def journals(folder: Path, clock: Clock) -> list[Journal]:
-    """Return an app's journals, oldest first."""
-    return [Journal(path, clock) for path in sorted(folder.glob("*.jsonl"))]
+    """Return an app's journals, oldest first; a person's copy of one is none."""
+    paths = sorted(path for path in folder.glob("*.jsonl") if ID.fullmatch(path.stem))
+    return [Journal(path, clock) for path in paths]
 
 
 def _process() -> dict[str, Any]:

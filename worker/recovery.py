@@ -1,14 +1,22 @@
 """Finishes what a dead process left: journals without an end whose lock is free.
 
+A journal that nobody can read is set aside: in its way nothing else of the app would ever
+be done. What it was in the middle of only a person can tell, who is called.
+
 Before anything else, what the dead one started is killed, grandchildren too.
 Then: nothing begun, forget it; committed, go forward; anything else, the way
 back. No half-done forward step is ever resumed.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
+from worker import durable
 from worker.adapters import process
-from worker.clock import Clock
+from worker.clock import Clock, rfc3339
+from worker.decisions import Decisions
 from worker.deployment import Status
 from worker.errors import DiedError, SheetanchorError, StepError
 from worker.journal import Journal, Record, journals
@@ -19,6 +27,45 @@ from worker.state import State
 def open_journals(state: State, clock: Clock) -> list[Journal]:
     """Return the app's journals that have no end, oldest first."""
     return [journal for journal in journals(state.journals, clock) if not journal.ended()]
+
+
+def set_aside(app: str, state: State, clock: Clock) -> list[Path]:
+    """Set unreadable journals aside; hold the app for those that may be open. Return them all.
+
+    The caller holds the app's lock.
+    """
+    found = list(_unreadable(journals(state.journals, clock)))
+    for path, tail in found:
+        if _is_end(tail):
+            continue  # whatever else it said is over
+        why = (
+            f"The journal {path} could not be read, so nobody knows how far deployment {path.stem}"
+            f" had come. It lies there still, as {path.name}.unreadable-…. Look at the containers,"
+            f" the checkout and the data, then run `sheetanchor resume {app}`, or"
+            f" `sheetanchor restore {app}`."
+        )
+        now = rfc3339(clock.now())
+        Decisions(state.decisions).hold("inconsistent", by=None, at=now, reason=why, head=None)
+    return [path for path, _ in found]
+
+
+def _unreadable(there: Sequence[Journal]) -> Iterator[tuple[Path, bytes]]:
+    """Yield the path of each that was set aside, and its last whole line."""
+    for journal in there:
+        tail = journal.path.read_bytes().split(b"\n")[-2:-1]
+
+        def parse(_: str, one: Journal = journal) -> bool:
+            one.check()
+            return True
+
+        if not durable.read_or_set_aside(journal.path, parse):
+            yield journal.path, b"".join(tail)
+
+
+def _is_end(line: bytes) -> bool:
+    with suppress(ValueError, TypeError, KeyError):
+        return bool(json.loads(line)["event"] == "end")
+    return False
 
 
 def finish(journal: Journal, inherit: Callable[[Journal], Pipeline]) -> Status | None:

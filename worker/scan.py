@@ -21,7 +21,7 @@ from worker.config import App, Config
 from worker.decisions import Decisions
 from worker.deployment import view
 from worker.errors import UnavailableError
-from worker.journal import journals
+from worker.journal import Journal, journals
 from worker.ledger import Ledger
 from worker.report import cleaned
 from worker.rounds import BUSY, Rounds
@@ -110,7 +110,7 @@ class Scan(threading.Thread):
             size = journal.path.stat().st_size
             if self._ended.get(journal.path) == size:
                 continue
-            if not journal.ended():
+            if not _is_over(journal):
                 return True
             self._ended[journal.path] = size
         return False
@@ -152,3 +152,12 @@ class Scan(threading.Thread):
             self._ledger.beat()
         except UnavailableError:
             return
+
+
+def _is_over(journal: Journal) -> bool:
+    """Whether a journal has its end; who recovers sets an unreadable one aside."""
+    try:
+        journal.check()
+    except (ValueError, KeyError, TypeError):
+        return False
+    return journal.ended()

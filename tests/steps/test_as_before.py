@@ -24,9 +24,11 @@ def test_policy_is_doubted_after_an_inconsistent_end_until_containers_are_mended
 ):
     clock = SystemClock()
     for number, status in enumerate(statuses):
-        Journal(tmp_path / f"{number}.jsonl", clock).append(
+        Journal(tmp_path / f"20261122t14300{number}-3f9a1c.jsonl", clock).append(
             "after", "end", "end", {"status": status}
         )
-    Journal(tmp_path / "running.jsonl", clock).append("deploy", "preflight", "intent")
+    Journal(tmp_path / "20261122t143100-3f9a1c.jsonl", clock).append(
+        "deploy", "preflight", "intent"
+    )
 
     assert left_off(journals(tmp_path, clock)) == doubted

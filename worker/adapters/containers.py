@@ -1,5 +1,6 @@
 """What a deployment needs to know of a container: plain data, as Docker told it."""
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -93,8 +94,9 @@ class Container:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Return the container that `as_dict` wrote."""
+    def from_dict(cls, found: dict[str, Any]) -> Self:
+        """Return the container that `as_dict` wrote, also a newer sheetanchor's."""
+        fields = {one.name: found[one.name] for one in dataclasses.fields(cls) if one.name in found}
         names = ("depends_on", "files", "env_files", "published", "ips")
         tuples = {name: tuple(fields.get(name, ())) for name in names}
         mounts = tuple(Mounted(*one) for one in fields["mounts"])

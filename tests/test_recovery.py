@@ -1,0 +1,109 @@
+"""Journals that nobody can finish: torn, damaged, copied by hand, or a newer sheetanchor's."""
+
+import pytest
+
+from tests.deployments import asked_for
+from worker import configfile, recovery
+from worker.adapters.containers import Container
+from worker.clock import SystemClock
+from worker.decisions import judge
+from worker.deployment import Deployment
+from worker.errors import HeldError
+from worker.jobs import Runner
+from worker.journal import Journal
+
+TOML = """
+[server]
+state_dir = "{home}/state"
+[apps.shop]
+repository = "acme/shop"
+checkout = "{home}/shop"
+webhook_secret_file = "{home}/secret"
+"""
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def runner(tmp_path):
+    path = tmp_path / "sheetanchor.toml"
+    path.write_text(TOML.format(home=tmp_path))
+    config = configfile.load(path)
+    return Runner(config, config.apps["shop"], None)
+
+
+def begun(runner, *, end=None):
+    """Return the path of a journal with a step begun."""
+    journal = Journal.begin(runner.state.journals, asked_for(app="shop"), CLOCK)
+    journal.append("deploy", "switch", "intent")
+    if end:
+        journal.append("after", "end", "end", {"status": end, "error": None})
+    return journal.path
+
+
+def damage(path):
+    """Have the second record be what a disk made of it."""
+    first, second, *rest = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([first, b"\0" * len(second), *rest]))
+
+
+def recovered(runner):
+    with runner.locked():
+        return runner.recover()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"deployment": "2026', b"\0" * 512])
+def test_journal_of_which_not_even_a_line_was_written_is_forgotten(runner, content):
+    path = runner.state.journals / f"{asked_for().id}.jsonl"
+    path.write_bytes(content)
+
+    assert recovered(runner) == []
+    assert list(runner.state.journals.iterdir()) == []
+    assert runner.decisions.read()["hold"] is None
+
+
+@pytest.mark.parametrize("damaged", [damage, lambda path: path.write_text("[1]\n")])
+def test_open_journal_that_cannot_be_read_calls_a_person_once_and_blocks_nothing(runner, damaged):
+    path = begun(runner)
+    damaged(path)
+    content = path.read_bytes()
+
+    assert recovered(runner) == []
+    assert recovered(runner) == []
+
+    [kept] = runner.state.journals.iterdir()
+    assert kept.read_bytes() == content
+    hold = runner.decisions.read()["hold"]
+    assert hold["kind"] == "inconsistent"
+    assert str(path) in hold["reason"]
+    with pytest.raises(HeldError, match="resume shop"):
+        judge(runner.decisions.read(), asked_for(), "a" * 40)
+    with runner.locked():
+        runner.orders.end("inconsistent", by="ann", at="2026-11-22T10:00:00Z", reason=None)
+    assert runner.decisions.read()["hold"] is None
+
+
+def test_damaged_journal_of_a_deployment_that_had_ended_is_only_set_aside(runner):
+    path = begun(runner, end="succeeded")
+    damage(path)
+
+    assert recovered(runner) == []
+    assert not path.exists()
+    assert runner.decisions.read()["hold"] is None
+
+
+def test_a_copy_that_a_person_made_of_an_open_journal_is_not_gone_back_on(runner):
+    path = begun(runner, end="succeeded")
+    whole = path.read_bytes()
+    copy = path.with_name(f"{path.stem}-copy.jsonl")
+    copy.write_bytes(whole[: whole.rindex(b'{"deployment"')])
+
+    assert recovery.open_journals(runner.state, CLOCK) == []
+
+
+def test_what_a_newer_sheetanchor_noted_is_read_by_an_older_one():
+    deployment = asked_for()
+    container = dict.fromkeys(Container.__dataclass_fields__, "") | {"mounts": []}
+    later = {"later": True}
+
+    assert Deployment.from_dict(deployment.as_dict() | later) == deployment
+    assert Container.from_dict(container | later) == Container.from_dict(container)
