@@ -3,6 +3,7 @@
 import pytest
 
 from worker import configfile
+from worker.carrying import Carrying
 from worker.clock import SystemClock
 from worker.decisions import Decisions
 from worker.journal import Journal, since_resumed
@@ -28,6 +29,10 @@ def orders(tmp_path, redis):
     config = configfile.load(path)
     app = config.apps["shop"]
     return Orders(app, State.of(config, app), Ledger(redis), SystemClock())
+
+
+def carry_out(orders):
+    return Carrying(orders.app, orders.state, orders.ledger, orders.clock).carry_out()
 
 
 def decided(orders):
@@ -58,23 +63,23 @@ def test_requests_are_carried_out_in_the_order_in_which_they_came(orders):
     leave(orders, UNFREEZE, 2, reason="passed")
     leave(orders, FREEZE, 3, reason="again")
 
-    assert orders.carry_out()
+    assert carry_out(orders)
 
     found = decided(orders)
     assert (found["hold"]["reason"], found["hold"]["by"]) == ("again", "bob")
     assert found["hold"]["at"] == "2026-11-22T14:30:03.000Z"
     ended = found["ended"]
     assert (ended["hold"]["reason"], ended["by"], ended["reason"]) == ("exams", "bob", "passed")
-    assert not orders.carry_out()
+    assert not carry_out(orders)
 
 
 def test_request_carried_out_twice_changes_nothing(orders):
     one = leave(orders, FREEZE, reason="exams")
-    orders.carry_out()
+    carry_out(orders)
     before = decided(orders)
     Requests(orders.state.requests).leave(one)
 
-    orders.carry_out()
+    carry_out(orders)
 
     assert decided(orders) == before
 
@@ -83,7 +88,7 @@ def test_resume_ends_the_hold_and_has_the_head_looked_at(orders):
     hold(orders, "inconsistent")
     leave(orders, RESUME, reason="mended mongod")
 
-    orders.carry_out()
+    carry_out(orders)
 
     found = decided(orders)
     assert found["hold"] is None
@@ -124,7 +129,7 @@ def test_inconsistent_app_is_neither_frozen_nor_unfrozen(orders, verb):
     before = decided(orders)
     leave(orders, verb)
 
-    assert orders.carry_out()
+    assert carry_out(orders)
 
     assert decided(orders) == before
     assert orders.ledger.queued("shop") == []
@@ -157,7 +162,7 @@ def test_hold_ends_also_while_redis_is_down(orders, own_redis):
 def test_approval_of_what_was_not_refused_approves_nothing(orders):
     leave(orders, APPROVE, deployment="20261122t143000-3f9a1c")
 
-    assert orders.carry_out()
+    assert carry_out(orders)
 
     assert not orders.state.approvals.exists()
 
@@ -180,8 +185,8 @@ def test_file_that_is_no_request_is_set_aside_and_the_requests_are_carried_out(
     mine = orders.state.requests / "mine.json"
     mine.write_text(text)
 
-    assert orders.carry_out()
-    assert not orders.carry_out()
+    assert carry_out(orders)
+    assert not carry_out(orders)
 
     assert decided(orders)["hold"]["reason"] == "exams"
     assert [one.message for one in caplog.records].count("file.set_aside") == 1
@@ -191,7 +196,7 @@ def test_file_that_is_no_request_is_set_aside_and_the_requests_are_carried_out(
 def test_folder_among_the_requests_is_set_aside(orders):
     (orders.state.requests / "mine.json").mkdir(parents=True)
 
-    assert not orders.carry_out()
+    assert not carry_out(orders)
 
     (aside,) = orders.state.requests.iterdir()
     assert (aside.is_dir(), aside.suffix != ".json") == (True, True)
@@ -204,7 +209,7 @@ def test_resume_over_data_that_was_not_put_back_needs_a_reason(orders, reason):
     Decisions(orders.state.decisions).hold("inconsistent", **at, restore=owed)
     leave(orders, RESUME, reason=reason)
 
-    assert orders.carry_out()
+    assert carry_out(orders)
 
     hold = decided(orders)["hold"]
     assert (hold or {}).get("restore") == (None if reason else owed)

@@ -20,7 +20,17 @@ from worker.config import App
 from worker.deployment import Deployment, Status, new_id, refused_for
 from worker.errors import EndedError, NotFoundError, UnavailableError
 from worker.holds import refuse_inconsistent, refuse_lost_data
-from worker.requests import APPROVE, FREEZE, RESUME, UNFREEZE, Request, Requests
+from worker.requests import (
+    APPROVE,
+    FREEZE,
+    RESTART,
+    RESUME,
+    START,
+    STOP,
+    UNFREEZE,
+    Request,
+    Requests,
+)
 from worker.state import State
 
 log = logging.getLogger(__name__)
@@ -96,6 +106,29 @@ def resume(name: str) -> ResponseReturnValue:
     return _hold(name, RESUME)
 
 
+@bp.post("/apps/<name>/stop")
+def stop(name: str) -> ResponseReturnValue:
+    """Stop the app's containers; it is not deployed by itself until a newer head arrives."""
+    return _order_containers(name, STOP)
+
+
+@bp.post("/apps/<name>/start")
+def start(name: str) -> ResponseReturnValue:
+    """Start the running release's containers again; ends the hold of a stop."""
+    return _order_containers(name, START)
+
+
+@bp.post("/apps/<name>/restart")
+def restart(name: str) -> ResponseReturnValue:
+    """Stop and start the app's containers."""
+    return _order_containers(name, RESTART)
+
+
+def _order_containers(name: str, verb: str) -> ResponseReturnValue:
+    app, asked = app_named(name), parse(Why)
+    return _left(_leave(app, verb, line(asked.reason)), app)
+
+
 def _hold(name: str, verb: str) -> ResponseReturnValue:
     """Leave a request about the app's hold: it is under `requests` until it is carried out."""
     app, asked = app_named(name), parse(Why)
@@ -107,7 +140,11 @@ def _hold(name: str, verb: str) -> ResponseReturnValue:
         refuse_lost_data(app.name, held, reason)
     else:
         refuse_inconsistent(app.name, held)
-    request = _leave(app, verb, reason)
+    return _left(_leave(app, verb, reason), app)
+
+
+def _left(request: Request, app: App) -> ResponseReturnValue:
+    """Answer that it was asked for: the app shows it among its `requests` until it is done."""
     answer = {"status": "accepted", "app": app.name, "request": request.id}
     return answer, HTTPStatus.ACCEPTED, {"Location": url_for("api.app", name=app.name)}
 

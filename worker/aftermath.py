@@ -138,7 +138,8 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
 def _undone(state: State, backups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what was asked for and could not be done, but of backups that went."""
     there = {None, *(one["id"] for one in backups)}
-    return [one for one in undone.read(state.undone) if one["backup"] in there]
+    failed = [*undone.read(state.undone), *undone.read(state.undone_orders)]
+    return [one for one in failed if one["backup"] in there]
 
 
 def _outgoing(app: App, state: State) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from worker.adapters.engine import Engine
 from worker.backups import catalogue, seen
 from worker.backups.catalogue import Backup
 from worker.backups.make import make
+from worker.carrying import Carrying
 from worker.clock import Clock, SystemClock
 from worker.config import App, Config
 from worker.decisions import Decisions
@@ -149,7 +150,8 @@ class Runner:
 
     def settle(self) -> None:
         """Carry out what people ordered, end what they cancelled. Needs the lock."""
-        if ordered := self.orders.carry_out():
+        asked = Carrying(self.app, self.state, self.ledger, self.clock)
+        if ordered := asked.carry_out():
             self.recover()  # a `resume` opens a way back again
         if self.waiting.end_cancelled() or ordered:
             self.show()

@@ -1,7 +1,7 @@
 """What a person orders about an app: freeze, unfreeze, resume, approve.
 
-The command line does so at once; the API leaves requests, which are carried out by
-whoever holds the app's lock. Everything here needs that lock, and can be done twice.
+The command line does so at once; the API leaves requests, which `worker.carrying` has
+done here. Everything here needs the app's lock, and can be done twice.
 """
 
 import logging
@@ -12,11 +12,11 @@ from worker.clock import Clock, rfc3339
 from worker.config import App
 from worker.decisions import Decisions
 from worker.deployment import Deployment, Status, new_id, refused_for, view
-from worker.errors import NotFoundError, SheetanchorError, UnavailableError
+from worker.errors import NotFoundError, UnavailableError
 from worker.holds import Hold, refuse_inconsistent, refuse_lost_data
 from worker.journal import Journal
 from worker.ledger import Ledger
-from worker.requests import APPROVE, FREEZE, RESUME, Request, Requests
+from worker.requests import APPROVE, FREEZE, RESUME, Request
 from worker.state import State
 
 log = logging.getLogger(__name__)
@@ -30,19 +30,6 @@ class Orders:
     state: State
     ledger: Ledger | None
     clock: Clock
-
-    def carry_out(self) -> bool:
-        """Do what was requested meanwhile, oldest first; return whether there was anything."""
-        requests = Requests(self.state.requests)
-        asked = requests.all()
-        for one in asked:
-            try:
-                self._do(one)
-            except SheetanchorError as error:
-                extra = {"app": self.app.name, "verb": one.verb, "by": one.by}
-                log.warning("request.refused", extra=extra | {"detail": error.message})
-            requests.done(one)
-        return bool(asked)
 
     def freeze(self, *, by: str, at: str, reason: str) -> None:
         """Have nothing deployed by itself until `unfreeze`. Raises HeldError."""
@@ -89,7 +76,8 @@ class Orders:
         self._tell("privileges.approved", by, "; ".join(privileges))
         return revision, privileges
 
-    def _do(self, asked: Request) -> None:
+    def obey(self, asked: Request) -> None:
+        """Do what a request says. Raises what the orders do."""
         if asked.verb == FREEZE:
             self.freeze(by=asked.by, at=asked.at, reason=asked.reason or "frozen by hand")
         elif asked.verb == APPROVE:

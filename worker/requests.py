@@ -15,7 +15,9 @@ from pathlib import Path
 
 from worker import durable
 
-FREEZE, UNFREEZE, RESUME, APPROVE = VERBS = ("freeze", "unfreeze", "resume", "approve")
+STOP, START, RESTART = CONTAINERS = ("stop", "start", "restart")
+FREEZE, UNFREEZE, RESUME, APPROVE = HOLDS = ("freeze", "unfreeze", "resume", "approve")
+VERBS = (*HOLDS, *CONTAINERS)
 VERIFY, DRILL, BACKUP = SLOW = ("verify", "drill", "backup")
 
 

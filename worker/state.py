@@ -54,6 +54,11 @@ class State:
         return self.home / "undone.json"
 
     @property
+    def undone_orders(self) -> Path:
+        """What was ordered about the app and could not be done, and why."""
+        return self.home / "undone_orders.json"
+
+    @property
     def schedule(self) -> Path:
         """Up to when what is due by itself was done, and what failed."""
         return self.home / "schedule.json"

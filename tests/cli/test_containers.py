@@ -8,12 +8,17 @@ import uuid
 import pytest
 
 from tests.deployments import asked_for
+from worker import configfile
 from worker.adapters import compose, compose_command
 from worker.adapters.engine import Engine
-from worker.clock import SystemClock
+from worker.carrying import Carrying
+from worker.clock import SystemClock, rfc3339
 from worker.decisions import Decisions
+from worker.deployment import new_id
 from worker.journal import Journal
 from worker.release import Release, image_names, pin_name
+from worker.requests import Request, Requests
+from worker.state import State
 
 RELEASE = "20261122t143000-3f9a1c"
 SECRET = "correct-horse-battery"
@@ -237,6 +242,44 @@ def test_restart_starts_the_programs_anew_without_a_hold(cli, project):
     assert answer["hold"] is None
     assert project.statuses() == RUNNING
     assert project.policies() == POLICIES
+
+
+def carry_out(cli, *verbs):
+    """Have done what was requested through the API, as whoever holds the app's lock does."""
+    config = configfile.load(cli.config)
+    app, clock = config.apps[cli.app], SystemClock()
+    state = State.of(config, app)
+    for verb in verbs:
+        asked = Request(id=new_id(clock.now()), verb=verb, by="bob", at=rfc3339(clock.now()))
+        Requests(state.requests).leave(asked)
+    assert Carrying(app, state, None, clock).carry_out()
+    assert Requests(state.requests).all() == []
+
+
+def test_requested_stop_and_start_can_be_done_twice(cli, project):
+    before = [one.id for one in project.containers()]
+    carry_out(cli, "stop", "stop")
+    assert project.statuses() == EXITED
+    hold = project.decisions.read()["hold"]
+    assert (hold["kind"], hold["by"]) == ("stopped", "bob")
+
+    carry_out(cli, "start", "start", "restart")
+
+    assert project.statuses() == RUNNING
+    assert project.policies() == POLICIES
+    assert [one.id for one in project.containers()] == before
+    assert project.decisions.read()["hold"] is None
+
+
+def test_request_that_could_not_be_done_is_shown_until_it_is_done(cli):
+    cli.configure(project=f"sa-cli-{uuid.uuid4().hex[:8]}")
+
+    carry_out(cli, "restart", "restart")
+
+    [told] = cli("status", cli.app, "--json").json["undone"]
+    assert (told["verb"], told["by"]) == ("restart", "bob")
+    assert f"no containers of {cli.app}" in told["why"]
+    assert "restart, asked by bob" in cli("status", cli.app).out
 
 
 def test_remove_takes_containers_and_images_and_never_data(cli, project):

@@ -5,6 +5,7 @@ import re
 import signal
 from pathlib import Path
 
+import docker
 import pytest
 
 from tests.e2e.patient import patient_world
@@ -122,3 +123,29 @@ def test_push_during_a_plan_runs_right_after_it(world):
     ended = world.wait(pushed)
     assert (ended["status"], ended["trigger"]) == ("succeeded", "push"), ended
     assert world.version() == "planned"
+
+
+def of_container(world):
+    client = docker.from_env()
+    label = f"com.docker.compose.project={world.name}"
+    try:
+        [web] = client.containers.list(all=True, filters={"label": label})
+        return web.status, web.attrs["State"]["StartedAt"]
+    finally:
+        client.close()
+
+
+def test_stop_restart_and_start_are_done_by_the_worker(world):
+    running = of_container(world)
+
+    order(world, "restart")
+    until(lambda: of_container(world) > running, "it was started anew", 120)
+    order(world, "stop")
+
+    hold = until(lambda: shown(world)["hold"], "it is stopped", 120)
+    assert (hold["kind"], hold["by"][:2]) == ("stopped", "t-")
+    assert of_container(world)[0] == "exited"
+    order(world, "start")
+    until(lambda: shown(world)["hold"] is None, "it is started", 120)
+    assert world.version() == "planned"
+    assert (shown(world)["requests"], shown(world)["undone"]) == ([], [])

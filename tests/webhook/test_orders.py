@@ -172,3 +172,21 @@ def test_approval_by_others_or_of_nothing_is_refused(
     assert answer.status_code == code
     assert Requests(state.requests).all() == []
     assert ledger.history("thynk", 10)[0][0]["id"] == queued.id
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "restart"])
+def test_containers_are_ordered_about_on_disk_and_the_bell_is_rung(
+    client, bearer, deployer, state, redis, verb
+):
+    path = f"/api/v1/apps/thynk/{verb}"
+    assert client.post(path, headers=bearer("read")).status_code == 403
+    assert client.post(path, headers=deployer, json={"force": True}).status_code == 400
+    assert Requests(state.requests).all() == []
+
+    answer = client.post(path, headers=deployer, json={"reason": "a power cut"})
+
+    (left,) = Requests(state.requests).all()
+    assert (answer.status_code, answer.headers["Location"]) == (202, "/api/v1/apps/thynk")
+    assert answer.json == {"status": "accepted", "app": "thynk", "request": left.id}
+    assert (left.verb, left.by, left.reason) == (verb, "deploy-token", "a power cut")
+    assert queue(redis).count == 1

@@ -1,8 +1,8 @@
 """What was asked for and could not be done: a fsynced file, as `status` shows it.
 
 A backup that was not made, or one that could not be read back: that is no damage, for nothing
-is known of it. It is told until the same is done. Written by the holder of the app's slow
-lock only; anybody may look.
+is known of it. It is told until the same is done. A file is written by the holder of one lock
+only, the app's or its slow one; anybody may look.
 """
 
 import json
