@@ -23,6 +23,10 @@ def push(seconds=0, **changes):
     return Deployment(id=new_id(now), queued_at=rfc3339(now), **fields | changes)
 
 
+def text(ledger, deployment):
+    return "".join(f"{line}\n" for line in ledger.log(deployment, 0, 100_000).lines)
+
+
 def running(deployment, status="running"):
     return view(deployment) | {"status": status}
 
@@ -164,28 +168,49 @@ def test_old_deployments_are_forgotten_but_never_queued_ones(ledger, monkeypatch
 
     assert kept == [over[3].id, over[2].id, waiting.id]
     assert ledger.get(over[0].id) is None
-    assert ledger.log(over[0].id) == ""
+    assert text(ledger, over[0].id) == ""
     assert len(redis.keys("sheetanchor:log:*")) == 2
 
 
 def test_log_is_bounded_in_lines_and_width(ledger, monkeypatch):
     monkeypatch.setattr(module, "LOG_LINES", 3)
     ledger.append_log("d1", "x" * 10_000)
-    assert len(ledger.log("d1")) == module.LOG_WIDTH + 1
+    assert len(text(ledger, "d1")) == module.LOG_WIDTH + 1
 
     ledger.append_log("d1", *map(str, range(5)))
 
-    assert ledger.log("d1") == "2\n3\n4\n"
+    assert text(ledger, "d1") == "2\n3\n4\n"
+
+
+def test_log_goes_page_by_page_by_numbers_that_stay_when_old_lines_go(ledger, monkeypatch):
+    monkeypatch.setattr(module, "LOG_LINES", 4)
+    asked = push()
+    ledger.accept(asked, guid=None)
+    ledger.append_log(asked.id, *map(str, range(3)))
+
+    first = ledger.log(asked.id, 0, 2)
+    assert (first.lines, first.after, first.written, first.status) == (["0", "1"], 2, 3, "queued")
+    ledger.append_log(asked.id, *map(str, range(3, 8)))
+    second = ledger.log(asked.id, first.after, 3)
+    assert (second.first, second.lines, second.written) == (4, ["4", "5", "6"], 8)
+    assert ledger.log(asked.id, second.after, 3).lines == ["7"]
+    beyond = ledger.log(asked.id, 10**9, 3)
+    assert (beyond.first, beyond.lines, beyond.after) == (8, [], 8)
+
+    ledger.replace_log(asked.id, ["8", "9"], 10)
+
+    assert ledger.log(asked.id, 9, 5).lines == ["9"]
+    assert ledger.log("none", 0, 5) == module.Page(0, 0, [], None)
 
 
 def test_log_can_be_replaced_and_holds_any_text(ledger):
     ledger.append_log("d1", "old")
 
-    ledger.replace_log("d1", ["né", "lone \ud800"])
+    ledger.replace_log("d1", ["né", "lone \ud800"], 2)
 
-    assert ledger.log("d1") == "né\nlone ?\n"
-    ledger.replace_log("d1", [])
-    assert ledger.log("d1") == ""
+    assert text(ledger, "d1") == "né\nlone ?\n"
+    ledger.replace_log("d1", [], 0)
+    assert text(ledger, "d1") == ""
 
 
 def test_state_backups_and_heartbeat_are_kept(ledger):

@@ -5,6 +5,7 @@ also one that does not exist. A token comes in a header only: addresses end up
 in logs.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import IO
 
@@ -60,6 +61,13 @@ def let_in() -> None:
     g.token = token
 
 
+def standing() -> Callable[[], bool]:
+    """Return what says whether this request's token is still valid: a stream may outlive it."""
+    tokens: Tokens = current_app.extensions["tokens"]
+    sent = _sent()
+    return lambda: sent is not None and tokens.check(sent) is not None
+
+
 def read_body(most: int) -> bytes:
     """Return the body; refuse one over `most` bytes (413) or too slow (408).
 
@@ -83,11 +91,15 @@ def read_body(most: int) -> bytes:
 
 
 def _token() -> Token | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        return None
     tokens: Tokens = current_app.extensions["tokens"]
-    return tokens.check(token.strip())
+    sent = _sent()
+    return tokens.check(sent) if sent else None
+
+
+def _sent() -> str | None:
+    """Return the token that was sent, valid or not."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _has_body() -> bool:

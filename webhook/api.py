@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict
 from typing import Any, Literal
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
 from webhook.asking import (
@@ -147,13 +147,6 @@ def history(name: str) -> ResponseReturnValue:
 def deployment(deployment: str) -> ResponseReturnValue:
     """Show one deployment."""
     return deployment_named(deployment)
-
-
-@bp.get("/deployments/<deployment>/log")
-def deployment_log(deployment: str) -> ResponseReturnValue:
-    """Show a deployment's log: text, never to be taken for a page."""
-    known = deployment_named(deployment)
-    return Response(intake().ledger.log(known["id"]), content_type="text/plain; charset=utf-8")
 
 
 @bp.get("/apps/<name>/backups")

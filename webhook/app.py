@@ -3,7 +3,7 @@
 from flask import Flask, Response
 from redis import Redis
 
-from webhook import access, api, hooks, orders, problems, slow
+from webhook import access, api, hooks, logs, orders, problems, slow
 from webhook.intake import Intake
 from webhook.signature import Keyring
 from worker.config import Config
@@ -28,10 +28,12 @@ def create_app(config: Config, redis: Redis) -> Flask:
     app.extensions["keyring"] = Keyring(check_secrets(config))
     app.extensions["tokens"] = Tokens(config.server.state_dir)
     app.extensions["intake"] = Intake(config, redis, Ledger(redis))
+    app.extensions["followers"] = logs.Followers()
     app.before_request(access.let_in)
     app.after_request(_with_headers)
     app.register_blueprint(hooks.bp)
     app.register_blueprint(api.bp)
+    app.register_blueprint(logs.bp)
     app.register_blueprint(orders.bp)
     app.register_blueprint(slow.bp)
     problems.register(app)

@@ -6,6 +6,7 @@ Name the address with --bind.
 """
 
 import resource
+from typing import Any
 
 from gevent import monkey
 
@@ -42,3 +43,8 @@ def on_starting(_server: object) -> None:
     """Allow as many open files as connections: the soft limit is often 1024."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have those who follow a log come back later when this worker is asked to stop."""
+    worker.wsgi.extensions["followers"].stopping = lambda: not worker.alive

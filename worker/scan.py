@@ -131,7 +131,7 @@ class Scan(threading.Thread):
                 self._ledger.publish(shown, deployment)
                 text = state.log(deployment.id)
                 lines = text.read_text(errors="replace").splitlines() if text.exists() else []
-                self._ledger.replace_log(deployment.id, lines[-LOG_TAIL:])
+                self._ledger.replace_log(deployment.id, lines[-LOG_TAIL:], len(lines))
                 self._imported[journal.path] = size
                 aftermath.show(app, state, self._ledger)
             if emptied:

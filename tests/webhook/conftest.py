@@ -91,6 +91,7 @@ class Gunicorn:
     def __init__(self, home, config_path, redis_url):
         self.socket = home / "web.sock"
         self.log = home / "web.log"
+        self.state_dir = home / "state"
         env = os.environ | {
             "SHEETANCHOR_CONFIG": str(config_path),
             "SHEETANCHOR_REDIS_URL": redis_url,

@@ -295,16 +295,6 @@ def test_history_refuses_other_pages(client, reader, query):
     assert (answer.status_code, is_problem(answer)) == (400, True)
 
 
-def test_log_is_text_never_a_page(client, reader, ledger):
-    asked = stored(ledger)
-    ledger.append_log(asked.id, "<script>alert(1)</script>", "é")
-
-    answer = client.get(f"/api/v1/deployments/{asked.id}/log", headers=reader)
-
-    assert answer.text == "<script>alert(1)</script>\né\n"
-    assert answer.content_type == "text/plain; charset=utf-8"
-
-
 def test_backups_are_listed(client, reader, ledger):
     assert client.get("/api/v1/apps/thynk/backups", headers=reader).json == {"backups": []}
 

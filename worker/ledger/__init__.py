@@ -6,7 +6,8 @@ is told that it was accepted. So a Redis that may forget it is refused.
 
 Keys, all under `sheetanchor:`
 
-* `deployment:<id>`        hash: `view` (what people see), `order` (what was asked for)
+* `deployment:<id>`        hash: `view` (what people see), `order` (what was asked for),
+                           `lines` (how many its log ever had)
 * `app:<app>:deployments`  sorted set of ids by the time they were queued
 * `app:<app>:queued`       those that wait for a worker
 * `apps:queued`            set of apps that have such
@@ -19,6 +20,7 @@ Keys, all under `sheetanchor:`
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
@@ -28,9 +30,9 @@ from worker.deployment import Deployment, Status
 from worker.deployment import view as view_of
 from worker.errors import NotFoundError
 from worker.ledger.connection import check, connect, private_socket, translated, url_of
-from worker.ledger.scripts import ACCEPT, PUBLISH
+from worker.ledger.scripts import ACCEPT, LOG, PUBLISH
 
-__all__ = ["Ledger", "check", "connect", "private_socket", "url_of"]
+__all__ = ["Ledger", "Page", "check", "connect", "private_socket", "url_of"]
 
 View = dict[str, Any]
 
@@ -42,6 +44,21 @@ LOG_WIDTH = 4_000  # characters of a line
 BEAT_SECONDS = 30
 
 
+@dataclass(frozen=True)
+class Page:
+    """Some lines of a log: the first is number `first` (from 0) of the `written` ever."""
+
+    first: int
+    written: int
+    lines: list[str]
+    status: Status | None  # of the deployment; None when it is gone from here
+
+    @property
+    def after(self) -> int:
+        """How many lines to pass over for the next page."""
+        return self.first + len(self.lines)
+
+
 class Ledger:
     """Reads and writes it. Every method raises UnavailableError when Redis does not answer."""
 
@@ -49,6 +66,7 @@ class Ledger:
         self._redis: Any = redis  # redis-py's types say that any reply may be of any shape
         self._accept: Any = redis.register_script(ACCEPT)
         self._publish = redis.register_script(PUBLISH)
+        self._log: Any = redis.register_script(LOG)
 
     def accept(self, deployment: Deployment, *, guid: str | None) -> tuple[str, bool]:
         """Store a queued deployment, once for each delivery; return its id and whether it is new.
@@ -117,15 +135,20 @@ class Ledger:
         """Add lines to a deployment's log; the oldest go when it is too long."""
         self._write_log(deployment_id, lines, afresh=False)
 
-    def replace_log(self, deployment_id: str, lines: Sequence[str]) -> None:
-        """Write a deployment's log anew, from its file."""
-        self._write_log(deployment_id, lines, afresh=True)
+    def replace_log(self, deployment_id: str, lines: Sequence[str], written: int) -> None:
+        """Write a deployment's log anew, from the end of its file of so many lines."""
+        self._write_log(deployment_id, lines, afresh=True, written=written)
 
-    def log(self, deployment_id: str) -> str:
-        """Return the log, each line with its line end; empty when there is none."""
+    def log(self, deployment_id: str, after: int, most: int) -> Page:
+        """Return up to `most` lines of a log after the first `after` that were ever written.
+
+        The oldest ones may be gone: then the page begins later.
+        """
+        keys = [_key("log", deployment_id), _key("deployment", deployment_id)]
         with translated():
-            lines = self._redis.lrange(_key("log", deployment_id), 0, -1)
-        return "".join(line.decode(errors="replace") + "\n" for line in lines)
+            first, written, lines, shown = self._log(keys, [after, most])
+        status = Status(json.loads(shown)["status"]) if shown else None
+        return Page(first, written, [line.decode(errors="replace") for line in lines], status)
 
     def put_app(self, app: str, state: Mapping[str, Any]) -> None:
         """Store what runs, health and hold of an app."""
@@ -171,13 +194,18 @@ class Ledger:
                 pipe.hget(_key("deployment", one.decode()), field)
             return [json.loads(found) for found in pipe.execute() if found]
 
-    def _write_log(self, deployment_id: str, lines: Sequence[str], *, afresh: bool) -> None:
-        key = _key("log", deployment_id)
+    def _write_log(
+        self, deployment_id: str, lines: Sequence[str], *, afresh: bool, written: int = 0
+    ) -> None:
+        key, counter = _key("log", deployment_id), _key("deployment", deployment_id)
         encoded = [line[:LOG_WIDTH].encode(errors="replace") for line in lines[-LOG_LINES:]]
         with translated():
             pipe = self._redis.pipeline()
             if afresh:
                 pipe.delete(key)
+                pipe.hset(counter, "lines", written)
+            else:
+                pipe.hincrby(counter, "lines", len(lines))
             if encoded:
                 pipe.rpush(key, *encoded)
             pipe.ltrim(key, -LOG_LINES, -1)

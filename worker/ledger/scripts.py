@@ -1,4 +1,4 @@
-"""The ledger's two writes, each one act inside Redis: all of it or nothing."""
+"""The ledger's writes, and the read of a log: each one act inside Redis, all of it or nothing."""
 
 # KEYS: deployment, index, queued, apps with work, delivery
 # ARGV: id, app, time, order, view, seconds to remember the delivery (0: it has none)
@@ -30,4 +30,15 @@ for _, old in ipairs(redis.call('ZRANGE', KEYS[2], 0, -ARGV[7] - 1)) do
     redis.call('DEL', ARGV[8] .. 'deployment:' .. old, ARGV[8] .. 'log:' .. old)
   end
 end
+"""
+
+# KEYS: log, deployment
+# ARGV: lines to pass over, how many to return at most
+LOG = """
+local have = redis.call('LLEN', KEYS[1])
+local written = math.max(have, tonumber(redis.call('HGET', KEYS[2], 'lines') or 0))
+local gone = written - have
+local from = math.min(math.max(tonumber(ARGV[1]), gone), written)
+local found = redis.call('LRANGE', KEYS[1], from - gone, from - gone + ARGV[2] - 1)
+return {from, written, found, redis.call('HGET', KEYS[2], 'view') or ''}
 """
