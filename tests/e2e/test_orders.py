@@ -147,5 +147,5 @@ def test_stop_restart_and_start_are_done_by_the_worker(world):
     assert of_container(world)[0] == "exited"
     order(world, "start")
     until(lambda: shown(world)["hold"] is None, "it is started", 120)
-    assert world.version() == "planned"
+    until(lambda: world.version() == "planned", "it answers")
     assert (shown(world)["requests"], shown(world)["undone"]) == ([], [])
