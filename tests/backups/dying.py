@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from worker.adapters import files
 from worker.adapters.mongo import Mongo
-from worker.backups import catalogue, place
+from worker.backups import catalogue, load, place
+from worker.backups.builds import Builds
 from worker.backups.make import make
 from worker.backups.restore import restore
 from worker.backups.source import Source
@@ -40,6 +41,13 @@ class InTurn:
         pass
 
     map = staticmethod(map)
+
+
+class BuildsInTurn(Builds):
+    """Builds indexes in the caller's thread, for the same reason."""
+
+    def add(self, name, entry):
+        self._build(name, entry)
 
 
 def burn(kind, times):
@@ -78,6 +86,7 @@ def act(uri, checkout, what):
 
 def main(uri, checkout):
     files.ThreadPoolExecutor = place.ThreadPoolExecutor = InTurn
+    load.Builds = BuildsInTurn
     for line in sys.stdin:
         what, kind, number = line.split()
         child = os.fork()

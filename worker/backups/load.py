@@ -20,6 +20,7 @@ from worker.adapters.mongo_server import OURS
 from worker.adapters.mongo_writer import Writer
 from worker.backups import stream
 from worker.backups.ahead import ahead
+from worker.backups.builds import Builds, Look, looking
 from worker.backups.difference import CollectionChange
 from worker.backups.entries import entry_files, stored_as
 from worker.backups.indexes import Indexes, lasting
@@ -85,10 +86,14 @@ class Load:
         `backup` must stay open until the swap, which reads time series again.
         """
         self._backup = backup
-        for staged, entry in self._staged.items():
-            self._load(backup, staged, entry)
-        for staged, entry in self._staged.items():
-            self._index(staged, entry)
+        with Builds(self._indexes.build, self._writer.drop) as builds:
+            for staged, entry in self._staged.items():
+                self._load(backup, staged, entry, builds.look)
+                if len(entry.indexes) > 1:
+                    self._report(f"{self._source}.{entry.name}: building its indexes")
+                builds.add(staged, entry)
+                self._prove(staged, entry, builds.look)
+            builds.finish(lambda: self._progress.tick(lambda: f"{self._source}: building indexes"))
 
     def swap(self) -> None:
         """Let what was staged take its place; drop what the backup does not have."""
@@ -140,18 +145,21 @@ class Load:
         """Drop what was staged."""
         self._writer.drop_ours()
 
-    def _load(self, backup: Tree, staged: str, entry: CollectionEntry) -> None:
+    def _load(self, backup: Tree, name: str, entry: CollectionEntry, look: Look) -> None:
         id_index = next((i for i in entry.indexes if i["name"] == "_id_"), None)
         clustered = "clusteredIndex" in entry.options
-        self._writer.create(staged, lasting(entry), None if clustered else id_index)
-        stored = stored_as(entry.type, staged)
+        self._writer.create(name, lasting(entry), None if clustered else id_index)
+        stored = stored_as(entry.type, name)
         with closing(backup.open(entry_files(self._source, entry)[-1])) as descriptor:
             documents = stream.split(stream.unpacked(files.chunks(descriptor)))
             with contextlib.closing(ahead(_batches(documents))) as batches:
-                for batch in batches:
+                for batch in looking(batches, look):
                     self._writer.insert(stored, batch)
                     self._progress.add(sum(map(len, batch)), documents=len(batch))
-        found = stream.measure(self._writer.raw_batches(stored))
+
+    def _prove(self, name: str, entry: CollectionEntry, look: Look) -> None:
+        parts = self._writer.raw_batches(stored_as(entry.type, name))
+        found = stream.measure(looking(parts, look))
         if found != (entry.documents, entry.bytes, entry.sha256):
             raise RestoreError(
                 f"{self._source}.{entry.name} read back as {found[0]:,} documents of "
@@ -165,14 +173,14 @@ class Load:
         if self._backup is None:
             raise ValueError("a swap before its staging")
         self._writer.drop(entry.name)
-        self._load(self._backup, entry.name, entry)
-        self._index(entry.name, entry)
+        self._load(self._backup, entry.name, entry, _alone)
+        self._prove(entry.name, entry, _alone)
+        self._indexes.build(entry.name, entry)
         self._writer.drop(staged)
 
-    def _index(self, staged: str, entry: CollectionEntry) -> None:
-        if len(entry.indexes) > 1:
-            self._report(f"{self._source}.{entry.name}: building its indexes")
-        self._indexes.build(staged, entry)
+
+def _alone() -> None:
+    """Look at nothing: nobody builds meanwhile."""
 
 
 def _batches(found: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
