@@ -87,7 +87,7 @@ class Runner:
         ended = [(one, status) for one, status in found if status]
         for one, status in ended:
             self._told(one, status)
-        if ended:
+        if ended or any(self.state.works.iterdir()):  # or somebody died before he tidied
             self._tidy()
         return ended
 

@@ -1,11 +1,11 @@
 """Finds work that no bell announced: every 5 seconds, in every worker.
 
-Two kinds: a journal without an end whose lock is free (somebody died), and a
-deployment that is queued (its bell was lost, or the app was busy). Besides, now
-and then the remote is asked for its head (`worker.glance`). Each app's
-work is done in a process of its own: the worker itself holds no client of
-Docker or MongoDB, and a remote that hangs holds up nobody. It works without
-Redis; then what is queued is not found.
+Three kinds: a journal without an end whose lock is free (somebody died), a deployment that
+is queued (its bell was lost, or the app was busy), and a work folder of somebody who died
+between his deployment's end and the tidying. Besides, now and then the remote is asked for
+its head (`worker.glance`). Each app's work is done in a process of its own: the worker
+itself holds no client of Docker or MongoDB, and a remote that hangs holds up nobody. It
+works without Redis; then what is queued is not found.
 """
 
 import logging
@@ -49,6 +49,7 @@ class Scan(threading.Thread):
         self._rounds = {one.name: Rounds(one.reconcile, clock) for one in config.apps.values()}
         self._ended: dict[Path, int] = {}  # with its size then
         self._imported: dict[Path, int] = {}
+        self._tidied: set[Path] = set()
 
     def wake(self) -> None:
         """Look now: a job process has died."""
@@ -82,7 +83,7 @@ class Scan(threading.Thread):
             return
         state = State.of(self._config, app)
         if lock.is_free(state.lock):
-            if self._somebody_died(state) or self._waits(app, state):
+            if self._somebody_died(state) or self._waits(app, state) or self._untidy(state):
                 log.info("work.found", extra={"app": app.name})
                 argv = [sys.executable, "-m", "worker.jobs", app.name]
                 self._children[app.name] = Child(app.name, argv, os.environ)
@@ -114,6 +115,12 @@ class Scan(threading.Thread):
                 return True
             self._ended[journal.path] = size
         return False
+
+    def _untidy(self, state: State) -> bool:
+        """Return whether a work folder is left; one that cannot be removed is tried once."""
+        left = {*state.works.iterdir()} - self._tidied
+        self._tidied |= left
+        return bool(left)
 
     def _waits(self, app: App, state: State) -> bool:
         return Waiting(app, state, self._ledger, SystemClock()).any()

@@ -44,8 +44,9 @@ ALL = [
 def in_ci(kind, point, victim):
     """Every step of a good and of a bad deployment, and a diagonal through the others."""
     step, moment = point.split(".")[1:]
-    if victim == "job" and kind.name in ("deploy", "bad deploy", "failed build"):
-        return moment in ALWAYS and step != "end"
+    usual = victim == "job" and kind.name in ("deploy", "bad deploy", "failed build")
+    if usual and moment in ALWAYS and step != "end":
+        return True
     return (kind.name, point, victim) in DIAGONAL
 
 
@@ -53,6 +54,7 @@ AT_MOST = 60.0  # seconds
 DIAGONAL = {
     ("deploy", "deploy.switch.after_effect", "hand"),
     ("deploy", "deploy.commit.after_record", "redis"),
+    ("deploy", "after.end.after_record", "job"),
     ("bad deploy", "way_back.restore.after_intent", "worker"),
     ("deploy killed after up", "way_back.safety.after_effect", "job"),
     ("restore", "deploy.restore.after_effect", "hand"),
