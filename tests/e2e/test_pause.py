@@ -138,6 +138,16 @@ def test_live_sets_aside_what_was_written_after_its_last_backup(world):
     assert names(in_backup(fence_of(world, ended), "documents")) <= there
 
 
+def test_live_app_is_stopped_before_a_roll_back_puts_its_data_back(world):
+    with Writers(world) as users:
+        argv = ("rollback", world.name, "--data", "restore", "--yes")
+        ended = world.cli_json(*argv)
+    assert (ended["status"], world.version()) == ("succeeded", "one"), ended
+    there = names(world.db.documents.find())
+    aside = next(one for one in world.backups() if one["id"] == ended["safety_backup"])
+    assert set(users.done) <= there | names(in_backup(aside, "documents"))
+
+
 def test_longer_pause_than_allowed_is_refused_before_anything_stops(world):
     configure(world, 'consistency = "live"', 'consistency = "quiesce"\nmax_pause = 0.01')
     before, stopped = world.containers(), world.version()

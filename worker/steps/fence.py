@@ -2,7 +2,8 @@
 
 The backup reads again only what changed since the pre-deploy one and links the
 rest. What the old version acknowledged up to the stop is in it. With
-`consistency = "live"` the second backup is made without the stop.
+`consistency = "live"` the second backup is made without the stop: but for a roll-back that
+puts the data back, which nobody may write meanwhile.
 """
 
 from worker.clock import rfc3339
@@ -15,7 +16,7 @@ def run(attempt: Attempt) -> Facts:
     """Return the fence's backup, and since when the app is stopped."""
     limit = attempt.app.backup.max_pause
     first = attempt.fact("backup", "backup")
-    if attempt.app.backup.consistency == "live":
+    if _serves_on(attempt):
         made = data.back_up(attempt, "fence", previous=first)
         torn = f"The backup that a way back restores is not of one moment: {made.torn}."
         return {
@@ -30,7 +31,8 @@ def run(attempt: Attempt) -> Facts:
     if new := attempt.new_release():  # what was uploaded since `pull` looked
         layers.judge(attempt, attempt.before, guards.of_revision(attempt, new.model()))
     waited = quiet.wait_for_databases(attempt, limit)
-    left = limit - (attempt.clock.monotonic() - began)
+    waits = attempt.app.backup.consistency != "live"  # else nobody asked for a short stop
+    left = limit - (attempt.clock.monotonic() - began) if waits else None
     calm = data.readings(attempt)
     made = data.back_up(attempt, "fence", previous=first, limit=left)
     _no_foreign_writer(data.written_since(attempt, calm))
@@ -40,6 +42,14 @@ def run(attempt: Attempt) -> Facts:
         "one_moment": not made.torn,
         "operations_waited_for": waited,
     }
+
+
+def _serves_on(attempt: Attempt) -> bool:
+    """Whether the old version serves during the fence's backup."""
+    return (
+        attempt.app.backup.consistency == "live"
+        and attempt.deployment.options.get("data") != "restore"
+    )
 
 
 def check(attempt: Attempt) -> None:
@@ -68,7 +78,7 @@ def nobody_in_the_way(attempt: Attempt) -> None:
     if attempt.deployment.kind != "restore":
         attempt.checkout.locks.wait(attempt.clock)
         git_folder.nothing_half_done(attempt)
-    if attempt.app.backup.consistency == "live":
+    if _serves_on(attempt):
         return
     quiet.nobody_else_at_work(attempt, attempt.fact("preflight", "project"))
     _nothing_else_runs(attempt)
