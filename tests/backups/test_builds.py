@@ -93,18 +93,22 @@ def restoring(app, backup):
 def test_documents_go_in_and_are_read_back_while_the_indexes_before_are_built(spoilt, monkeypatch):
     app, backup, good = spoilt
     read, original = [], Writer.raw_batches
-    monkeypatch.setattr(
-        Writer, "raw_batches", lambda self, name: read.append(name) or original(self, name)
-    )
+
+    def raw_batches(self, name):
+        until(lambda: is_building(app))
+        read.append(name)
+        return original(self, name)
+
+    monkeypatch.setattr(Writer, "raw_batches", raw_batches)
     with restoring(app, backup), builds_hang(app):
         until(lambda: read == [FIRST, SECOND])
-        until(lambda: is_building(app))
+        assert is_building(app)
         assert fingerprint(app.db)[0]["b"] != good[0]["b"]
     assert fingerprint(app.db) == good
     assert not thread_lives()
 
 
-def test_a_failure_of_the_loading_ends_the_build_under_way(spoilt, monkeypatch):
+def test_a_failure_of_the_loading_ends_the_build_under_way(spoilt, monkeypatch, caplog):
     app, backup, _ = spoilt
     live, ids = fingerprint(app.db), uuids(app.db)
 
@@ -116,6 +120,7 @@ def test_a_failure_of_the_loading_ends_the_build_under_way(spoilt, monkeypatch):
     with builds_hang(app):
         with pytest.raises(RestoreError, match="The disk is gone"):
             app.restore(backup)
+        assert "build.outlived" not in caplog.text  # else what is cleaned up is in use
         assert not thread_lives()
         assert not is_building(app)
         assert staged(app) == []
