@@ -2,14 +2,18 @@
 
 import re
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from flask import Blueprint, g, request
+from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
+from pydantic import BeforeValidator, Field
 
+from webhook import answers
+from webhook.answers import Apps, Backups, Deployment, Deployments, Queued
 from webhook.asking import (
     Asked,
     DeploymentId,
+    Query,
     Reason,
     Revision,
     accepted,
@@ -17,12 +21,12 @@ from webhook.asking import (
     deployment_named,
     intake,
     line,
-    parse,
     refuse_unknown_backup,
 )
+from webhook.calls import call
 from worker.config import App
-from worker.deployment import ID
 from worker.errors import NotFoundError, UsageError
+from worker.formats import BACKUP_ID
 from worker.requests import SLOW, Requests
 from worker.state import State
 
@@ -30,6 +34,35 @@ bp = Blueprint("api", __name__, url_prefix="/api/v1")
 
 PAGE = 20
 LONGEST_PAGE = 100
+
+
+def _digits(given: object) -> object:
+    """Refuse what Python takes for a number and others do not."""
+    if isinstance(given, str) and not re.fullmatch("[0-9]{1,3}", given):
+        raise ValueError("should be 1 to 3 digits")
+    return given
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave out that nothing is the same as an empty text: that is refused."""
+    del schema["default"]
+
+
+Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=LONGEST_PAGE)]
+
+
+class DeploymentsPage(Query):
+    """`?limit=&before=`; `before` is the `next` of the page before."""
+
+    limit: Limit = PAGE
+    before: DeploymentId = Field("", json_schema_extra=_without_default)
+
+
+class BackupsPage(Query):
+    """`?limit=&before=`; `before` is the `next` of the page before."""
+
+    limit: Limit = PAGE
+    before: str = Field("", pattern=BACKUP_ID.pattern, json_schema_extra=_without_default)
 
 
 class Deploy(Asked):
@@ -59,21 +92,24 @@ class Restore(Asked):
 
 
 @bp.get("/apps")
+@call(gives={200: Apps})
 def apps() -> ResponseReturnValue:
     """List what runs."""
     return {"apps": [_shown(app) for app in intake().config.apps.values()]}
 
 
 @bp.get("/apps/<name>")
+@call(gives={200: answers.App})
 def app(name: str) -> ResponseReturnValue:
     """Show what runs of one app."""
     return _shown(app_named(name))
 
 
 @bp.post("/apps/<name>/deployments")
-def deploy(name: str) -> ResponseReturnValue:
+@call(takes=Deploy, gives={202: Queued})
+def deploy(name: str, asked: Deploy) -> ResponseReturnValue:
     """Queue a deployment."""
-    app, asked = app_named(name), parse(Deploy)
+    app = app_named(name)
     if asked.revision and not asked.pull:
         raise UsageError(
             "A revision was asked for without a pull.", remedy="Leave out one of the two."
@@ -91,9 +127,10 @@ def deploy(name: str) -> ResponseReturnValue:
 
 
 @bp.post("/apps/<name>/rollback")
-def rollback(name: str) -> ResponseReturnValue:
+@call(takes=Rollback, gives={202: Queued})
+def rollback(name: str, asked: Rollback) -> ResponseReturnValue:
     """Queue a manual rollback; with `data: restore` only if the app's name confirms it."""
-    app, asked = app_named(name), parse(Rollback)
+    app = app_named(name)
     if asked.to and deployment_named(asked.to)["app"] != app.name:
         raise NotFoundError(f"{asked.to} is not {app.name}'s.", remedy="Name one of its own.")
     if asked.data == "restore":
@@ -110,9 +147,10 @@ def rollback(name: str) -> ResponseReturnValue:
 
 
 @bp.post("/apps/<name>/backups/<backup>/restore")
-def restore(name: str, backup: str) -> ResponseReturnValue:
+@call(takes=Restore, gives={202: Queued})
+def restore(name: str, backup: str, asked: Restore) -> ResponseReturnValue:
     """Queue a restore; only if the app's name confirms it. The app is stopped for it."""
-    app, asked = app_named(name), parse(Restore)
+    app = app_named(name)
     refuse_unknown_backup(app, backup)
     _refuse_unconfirmed(app, asked.confirm)
     return accepted(
@@ -134,25 +172,33 @@ def _refuse_unconfirmed(app: App, confirm: str | None) -> None:
 
 
 @bp.get("/apps/<name>/deployments")
-def history(name: str) -> ResponseReturnValue:
+@call(query=DeploymentsPage, gives={200: Deployments})
+def history(name: str, page: DeploymentsPage) -> ResponseReturnValue:
     """List an app's deployments, newest first."""
-    app, before = app_named(name), request.args.get("before")
-    if before is not None and not ID.fullmatch(before):
-        raise UsageError("before is not a deployment's id.", remedy="Pass the `next` of a page.")
-    views, after = intake().ledger.history(app.name, _limit(), before)
+    app = app_named(name)
+    views, after = intake().ledger.history(app.name, page.limit, page.before or None)
     return {"deployments": views, "next": after}
 
 
 @bp.get("/deployments/<deployment>")
+@call(gives={200: Deployment})
 def deployment(deployment: str) -> ResponseReturnValue:
     """Show one deployment."""
     return deployment_named(deployment)
 
 
 @bp.get("/apps/<name>/backups")
-def backups(name: str) -> ResponseReturnValue:
-    """List an app's backups."""
-    return {"backups": intake().ledger.backups(app_named(name).name)}
+@call(query=BackupsPage, gives={200: Backups})
+def backups(name: str, page: BackupsPage) -> ResponseReturnValue:
+    """List an app's backups, newest first."""
+    there = intake().ledger.backups(app_named(name).name)
+    if page.before:
+        ids = [one["id"] for one in there]
+        if page.before not in ids:
+            raise NotFoundError(f"There is no backup {page.before}.", remedy="Start afresh.")
+        there = there[ids.index(page.before) + 1 :]
+    shown = there[: page.limit]
+    return {"backups": shown, "next": shown[-1]["id"] if len(there) > page.limit else None}
 
 
 def _shown(app: App) -> dict[str, Any]:
@@ -166,12 +212,3 @@ def _shown(app: App) -> dict[str, Any]:
         "last_deployment": ledger.latest(app.name),
         "requests": [asdict(one) for one in asked],
     }
-
-
-def _limit() -> int:
-    given = request.args.get("limit", str(PAGE))
-    if not re.fullmatch("[0-9]{1,3}", given) or not 1 <= int(given) <= LONGEST_PAGE:
-        raise UsageError(
-            f"limit is not a number from 1 to {LONGEST_PAGE}.", remedy="Ask page by page."
-        )
-    return int(given)

@@ -3,7 +3,7 @@
 from flask import Flask, Response
 from redis import Redis
 
-from webhook import access, api, hooks, logs, orders, problems, slow
+from webhook import access, api, document, hooks, logs, orders, problems, slow
 from webhook.intake import Intake
 from webhook.signature import Keyring
 from worker.config import Config
@@ -24,19 +24,22 @@ def create_app(config: Config, redis: Redis) -> Flask:
 
     Raises ConfigError when a webhook secret is missing, short or readable by others.
     """
-    app = Flask("webhook", static_folder=None)
+    app = routed()
     app.extensions["keyring"] = Keyring(check_secrets(config))
     app.extensions["tokens"] = Tokens(config.server.state_dir)
     app.extensions["intake"] = Intake(config, redis, Ledger(redis))
     app.extensions["followers"] = logs.Followers()
     app.before_request(access.let_in)
     app.after_request(_with_headers)
-    app.register_blueprint(hooks.bp)
-    app.register_blueprint(api.bp)
-    app.register_blueprint(logs.bp)
-    app.register_blueprint(orders.bp)
-    app.register_blueprint(slow.bp)
     problems.register(app)
+    return app
+
+
+def routed() -> Flask:
+    """Return an app with all calls and nothing behind them: enough to describe them."""
+    app = Flask("webhook", static_folder=None)
+    for one in (hooks, api, logs, orders, slow, document):
+        app.register_blueprint(one.bp)
     return app
 
 

@@ -31,7 +31,13 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-Model = TypeVar("Model", bound=Asked)
+class Query(BaseModel):
+    """What may follow the `?`: nothing twice, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def intake() -> Intake:
@@ -76,9 +82,23 @@ def parse(model: type[Model]) -> Model:
             "Say `Content-Type: application/json`.",
         )
     try:
-        return model.model_validate(event.load(body) if body else {})
+        return _valid(model, event.load(body) if body else {})
     except event.MalformedError as error:
         raise UsageError(str(error), remedy="Send a JSON object.") from error
+
+
+def parse_query(model: type[Model]) -> Model:
+    """Return what follows the `?` as the model. Raises UsageError."""
+    if repeated := [key for key, values in request.args.lists() if len(values) > 1]:
+        raise UsageError(
+            f"{stripped(', '.join(repeated))} was given twice.", remedy="Give it once."
+        )
+    return _valid(model, request.args.to_dict())
+
+
+def _valid(model: type[Model], given: object) -> Model:
+    try:
+        return model.model_validate(given)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors()]
         keys = ", ".join(model.model_fields)

@@ -12,6 +12,8 @@ from flask.typing import ResponseReturnValue
 
 from webhook import event
 from webhook.access import RefusedError, read_body
+from webhook.answers import Alive, Duplicate, Ignored, Pong, Queued, Ready
+from webhook.calls import call
 from webhook.intake import Intake
 from webhook.problems import problem
 from webhook.signature import Keyring
@@ -24,7 +26,20 @@ bp = Blueprint("hooks", __name__)
 MOST = 25 * 1024 * 1024  # bytes; GitHub sends nothing larger
 
 
+PAYLOAD = {"schema": {"type": "object"}}
+FORM = {"schema": {"type": "object", "properties": {"payload": {"type": "string"}}}}
+HEADERS = tuple(
+    {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+    for name in ("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery")
+)
+
+
 @bp.post("/hooks/github/<app>")
+@call(
+    gives={200: (Pong, Ignored, Duplicate), 202: Queued},
+    sends={"application/json": PAYLOAD, "application/x-www-form-urlencoded": FORM},
+    headers=HEADERS,
+)
 def github(app: str) -> ResponseReturnValue:
     """Answer a delivery, in milliseconds: GitHub waits 10 s and never tries again by itself."""
     body = read_body(MOST)
@@ -44,12 +59,14 @@ def github(app: str) -> ResponseReturnValue:
 
 
 @bp.get("/healthz")
+@call(gives={200: Alive})
 def healthz() -> ResponseReturnValue:
     """Say that this process answers."""
     return {"status": "alive"}
 
 
 @bp.get("/readyz")
+@call(gives={200: Ready})
 def readyz() -> ResponseReturnValue:
     """Say whether a delivery would be stored safely and acted on; 503 if not."""
     intake: Intake = current_app.extensions["intake"]

@@ -19,6 +19,7 @@ from flask.typing import ResponseReturnValue
 
 from webhook.access import standing
 from webhook.asking import deployment_named, intake
+from webhook.calls import call
 from worker.clock import SystemClock
 from worker.errors import UnavailableError, UsageError
 from worker.ledger import Ledger, Page
@@ -32,6 +33,18 @@ LONGEST = 3600.0  # seconds of one stream; the client then comes back by itself
 COME_BACK = 2000  # milliseconds until it does
 MOST = 200  # followers of one process
 LINE_ENDS = re.compile(r"\r\n|\r|\n")
+
+EVENT_ID = "^[0-9]{1,9}$"
+TEXTS = {
+    "text/plain": {"schema": {"type": "string"}},
+    "text/event-stream": {"schema": {"type": "string"}},
+}
+LAST_SEEN = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The id of the last event that was seen: the lines after it follow.",
+    "schema": {"type": "string", "pattern": EVENT_ID},
+}
 
 
 class Followers:
@@ -52,11 +65,12 @@ class Followers:
 
 
 @bp.get("/deployments/<deployment>/log")
+@call(gives={200: TEXTS}, headers=(LAST_SEEN,))
 def log(deployment: str) -> ResponseReturnValue:
     """Show a deployment's log: text, never to be taken for a page, or events that follow it."""
-    known = deployment_named(deployment)["id"]
-    offered = request.accept_mimetypes.best_match(["text/plain", "text/event-stream"])
-    return _followed(known) if offered == "text/event-stream" else _text(known)
+    known, seen = deployment_named(deployment)["id"], _last_seen()
+    offered = request.accept_mimetypes.best_match([*TEXTS])
+    return _followed(known, seen) if offered == "text/event-stream" else _text(known)
 
 
 def _text(deployment: str) -> Response:
@@ -74,18 +88,23 @@ def _text(deployment: str) -> Response:
     return Response(pages(first), content_type="text/plain; charset=utf-8")
 
 
-def _followed(deployment: str) -> Response:
-    """Answer with the lines after `Last-Event-ID`, and those that come."""
-    seen = request.headers.get("Last-Event-ID", "") or "0"
-    if not re.fullmatch("[0-9]{1,9}", seen):
+def _last_seen() -> int:
+    """Return `Last-Event-ID`: how many lines who comes back has seen."""
+    seen = request.headers.get("Last-Event-ID", "0")
+    if not re.fullmatch(EVENT_ID, seen):
         raise UsageError("Last-Event-ID is not an event's id.", remedy="Send the last one's.")
+    return int(seen)
+
+
+def _followed(deployment: str, seen: int) -> Response:
+    """Answer with the lines after those seen, and those that come."""
     followers: Followers = current_app.extensions["followers"]
     if followers.count >= MOST:
         raise UnavailableError(f"{MOST} follow a log already.", remedy="Close one, then come back.")
     found = intake()
     found.ledger.log(deployment, 0, 1)  # without Redis the answer is 503, not a stream
     following = Following(found.ledger, followers, standing(), deployment)
-    stream = Response(following.events(int(seen)), content_type="text/event-stream; charset=utf-8")
+    stream = Response(following.events(seen), content_type="text/event-stream; charset=utf-8")
     stream.headers["X-Accel-Buffering"] = "no"  # nginx would keep lines back
     return stream
 

@@ -13,7 +13,9 @@ from typing import Any
 from flask import Blueprint, g, url_for
 from flask.typing import ResponseReturnValue
 
-from webhook.asking import Asked, Reason, accepted, app_named, deployment_named, intake, line, parse
+from webhook.answers import Cancelled, Cancelling, Left, Queued
+from webhook.asking import Asked, Reason, accepted, app_named, deployment_named, intake, line
+from webhook.calls import call
 from worker.cancels import Cancel, Cancels
 from worker.clock import rfc3339
 from worker.config import App
@@ -44,9 +46,10 @@ class Why(Asked):
 
 
 @bp.post("/deployments/<deployment>/cancel")
-def cancel(deployment: str) -> ResponseReturnValue:
+@call(takes=Why, gives={200: Cancelled, 202: Cancelling}, may=(409,))
+def cancel(deployment: str, asked: Why) -> ResponseReturnValue:
     """Cancel a deployment before its fence; later 409, and nothing is changed."""
-    asked, shown = parse(Why), deployment_named(deployment)
+    shown = deployment_named(deployment)
     if shown["status"] == Status.CANCELLED:
         return {"status": shown["status"], "deployment": deployment}
     if Status(shown["status"]).final:
@@ -64,13 +67,14 @@ def cancel(deployment: str) -> ResponseReturnValue:
     )
     found.ring(order.app, deployment)
     answer = {"status": "accepted", "deployment": deployment, "by": first.by, "at": first.at}
-    return answer, HTTPStatus.ACCEPTED
+    where = url_for("api.deployment", deployment=deployment)
+    return answer, HTTPStatus.ACCEPTED, {"Location": where}
 
 
 @bp.post("/deployments/<deployment>/approve")
-def approve(deployment: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Queued})
+def approve(deployment: str, asked: Why) -> ResponseReturnValue:
     """Approve the new privileges, or the lost mounts, of a refused revision; queue it anew."""
-    asked = parse(Why)
     what, order = refused_for(deployment_named(deployment)), _order(deployment)
     _leave(app_named(order.app), APPROVE, line(asked.reason), deployment)
     return accepted(
@@ -86,52 +90,58 @@ def approve(deployment: str) -> ResponseReturnValue:
 
 
 @bp.post("/apps/<name>/freeze")
-def freeze(name: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Left}, may=(409,))
+def freeze(name: str, asked: Why) -> ResponseReturnValue:
     """Have nothing of the app deployed by itself, from the end of what runs on."""
-    return _hold(name, FREEZE)
+    return _hold(name, FREEZE, asked)
 
 
 @bp.post("/apps/<name>/unfreeze")
-def unfreeze(name: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Left}, may=(409,))
+def unfreeze(name: str, asked: Why) -> ResponseReturnValue:
     """End the freeze; the branch's head is deployed if nothing was decided about it."""
-    return _hold(name, UNFREEZE)
+    return _hold(name, UNFREEZE, asked)
 
 
 @bp.post("/apps/<name>/resume")
-def resume(name: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Left}, may=(409,))
+def resume(name: str, asked: Why) -> ResponseReturnValue:
     """Go on from `inconsistent`, once its cause is mended: finish the way back.
 
     Where that did not get to the data, only with a `reason`: then all is right as it is.
     """
-    return _hold(name, RESUME)
+    return _hold(name, RESUME, asked)
 
 
 @bp.post("/apps/<name>/stop")
-def stop(name: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Left})
+def stop(name: str, asked: Why) -> ResponseReturnValue:
     """Stop the app's containers; it is not deployed by itself until a newer head arrives."""
-    return _order_containers(name, STOP)
+    return _order_containers(name, STOP, asked)
 
 
 @bp.post("/apps/<name>/start")
-def start(name: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Left})
+def start(name: str, asked: Why) -> ResponseReturnValue:
     """Start the running release's containers again; ends the hold of a stop."""
-    return _order_containers(name, START)
+    return _order_containers(name, START, asked)
 
 
 @bp.post("/apps/<name>/restart")
-def restart(name: str) -> ResponseReturnValue:
+@call(takes=Why, gives={202: Left})
+def restart(name: str, asked: Why) -> ResponseReturnValue:
     """Stop and start the app's containers."""
-    return _order_containers(name, RESTART)
+    return _order_containers(name, RESTART, asked)
 
 
-def _order_containers(name: str, verb: str) -> ResponseReturnValue:
-    app, asked = app_named(name), parse(Why)
+def _order_containers(name: str, verb: str, asked: Why) -> ResponseReturnValue:
+    app = app_named(name)
     return _left(_leave(app, verb, line(asked.reason)), app)
 
 
-def _hold(name: str, verb: str) -> ResponseReturnValue:
+def _hold(name: str, verb: str, asked: Why) -> ResponseReturnValue:
     """Leave a request about the app's hold: it is under `requests` until it is carried out."""
-    app, asked = app_named(name), parse(Why)
+    app = app_named(name)
     held: dict[str, Any] = {}
     with suppress(UnavailableError):  # without Redis it is asked all the same
         held = (intake().ledger.app(app.name) or {}).get("hold") or {}

@@ -11,7 +11,9 @@ from http import HTTPStatus
 from flask import Blueprint, g, url_for
 from flask.typing import ResponseReturnValue
 
-from webhook.asking import Asked, app_named, intake, parse, refuse_unknown_backup
+from webhook.answers import Left, LeftForBackup
+from webhook.asking import Asked, app_named, intake, refuse_unknown_backup
+from webhook.calls import call
 from worker.clock import rfc3339
 from worker.config import App
 from worker.deployment import new_id
@@ -27,10 +29,11 @@ class Nothing(Asked):
 
 
 @bp.post("/apps/<name>/backups")
-def make(name: str) -> ResponseReturnValue:
+@call(takes=Nothing, gives={202: Left})
+def back_up(name: str, asked: Nothing) -> ResponseReturnValue:
     """Have a backup made as soon as nobody works on the app; the list then shows it."""
+    del asked
     app = app_named(name)
-    parse(Nothing)
     request = _leave(app, BACKUP, None)
     answer = {"status": "accepted", "app": app.name, "request": request.id}
     where = url_for("api.backups", name=app.name)
@@ -38,10 +41,11 @@ def make(name: str) -> ResponseReturnValue:
 
 
 @bp.post("/apps/<name>/backups/<backup>/verify")
-def verify(name: str, backup: str) -> ResponseReturnValue:
+@call(takes=Nothing, gives={202: LeftForBackup})
+def verify(name: str, backup: str, asked: Nothing) -> ResponseReturnValue:
     """Have a backup read back, every byte; the list of backups then shows the result."""
+    del asked
     app = app_named(name)
-    parse(Nothing)
     refuse_unknown_backup(app, backup)
     request = _leave(app, VERIFY, backup)
     answer = {"status": "accepted", "app": app.name, "backup": backup, "request": request.id}

@@ -10,9 +10,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from flask import request
+from flask.testing import FlaskClient
 
 from tests.conftest import until
 from tests.webhook.deliveries import OLD_SECRET, SECRET, headers_of, payload
+from tests.webhook.documented import faults
 from webhook.app import create_app
 from worker import configfile
 from worker.ledger import connect
@@ -56,9 +59,30 @@ def config(config_path):
     return configfile.load(config_path)
 
 
+def checking(app):
+    """Return the app's client; an answer that the OpenAPI document does not promise fails."""
+
+    def check(response):
+        if request.url_rule is not None and request.method not in ("HEAD", "OPTIONS"):
+            found = faults(request.url_rule.rule, request.method, response)
+            wrong.extend(f"{request.method} {request.path}: {fault}" for fault in found)
+        return response
+
+    class Client(app.test_client_class or FlaskClient):
+        def open(self, *args, **how):
+            answer = super().open(*args, **how)
+            assert wrong == []
+            return answer
+
+    wrong = []
+    app.after_request(check)
+    app.test_client_class = Client
+    return app.test_client()
+
+
 @pytest.fixture
 def client(config, redis):
-    return create_app(config, redis).test_client()
+    return checking(create_app(config, redis))
 
 
 @pytest.fixture

@@ -112,14 +112,15 @@ def test_answers_are_not_cached_sniffed_or_framed(client, reader):
 
 def test_apps_show_what_runs(client, reader, ledger):
     asked = stored(ledger)
-    ledger.put_app("thynk", {"revision": REVISION, "hold": None})
+    running = {"release": asked.id, "revision": REVISION, "since": asked.queued_at, "by": "ann"}
+    ledger.put_app("thynk", {"running": running, "hold": None})
 
     shop, thynk = sorted(
         client.get("/api/v1/apps", headers=reader).json["apps"], key=lambda app: app["app"]
     )
 
     assert client.get("/api/v1/apps/thynk", headers=reader).json == thynk
-    assert (thynk["revision"], thynk["last_deployment"]["id"]) == (REVISION, asked.id)
+    assert (thynk["running"], thynk["last_deployment"]["id"]) == (running, asked.id)
     assert (shop["repository"], shop["last_deployment"]) == ("example/shop", None)
 
 
@@ -287,7 +288,18 @@ def test_history_goes_page_by_page(client, reader, ledger):
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=-1", "limit=101", "limit=", "limit=x", "limit=00051234", "before=x"]
+    "query",
+    [
+        "limit=0",
+        "limit=-1",
+        "limit=101",
+        "limit=",
+        "limit=x",
+        "limit=00051234",
+        "limit=1&limit=2",
+        "before=",
+        "before=x",
+    ],
 )
 def test_history_refuses_other_pages(client, reader, query):
     answer = client.get(f"/api/v1/apps/thynk/deployments?{query}", headers=reader)
@@ -296,12 +308,24 @@ def test_history_refuses_other_pages(client, reader, query):
 
 
 def test_backups_are_listed(client, reader, ledger):
-    assert client.get("/api/v1/apps/thynk/backups", headers=reader).json == {"backups": []}
+    path = "/api/v1/apps/thynk/backups"
+    assert client.get(path, headers=reader).json == {
+        "backups": [],
+        "next": None,
+    }
 
-    ledger.put_backups("thynk", [{"id": "20261122_143000"}])
+    made = {"app": "thynk", "kind": "manual", "created_at": "2026-11-22T14:30:00.000Z"}
+    ids = [f"20261122_14300{second}" for second in (3, 2, 1)]
+    there = [made | {"id": one, "verified_at": None, "bytes": 0} for one in ids]
+    ledger.put_backups("thynk", there)
 
-    listed = client.get("/api/v1/apps/thynk/backups", headers=reader).json["backups"]
-    assert listed == [{"id": "20261122_143000"}]
+    assert client.get(path, headers=reader).json == {"backups": there, "next": None}
+    first = client.get(f"{path}?limit=2", headers=reader).json
+    second = client.get(f"{path}?limit=2&before={first['next']}", headers=reader).json
+    assert [one["id"] for one in [*first["backups"], *second["backups"]]] == ids
+    assert second["next"] is None
+    for query, status in (("before=20261122_143009", 404), ("before=../x", 400), ("page=2", 400)):
+        assert client.get(f"{path}?{query}", headers=reader).status_code == status
 
 
 @pytest.mark.parametrize(
