@@ -1,5 +1,8 @@
 """What people ordered, carried out on a real Redis and real files."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from worker import configfile
@@ -19,6 +22,7 @@ state_dir = "{home}/state"
 repository = "acme/shop"
 checkout = "{home}/shop"
 webhook_secret_file = "{home}/secret"
+project = "shop"
 """
 
 
@@ -98,11 +102,17 @@ def test_resume_ends_the_hold_and_has_the_head_looked_at(orders):
     assert (look.trigger, look.by, look.reason) == ("reconcile", "bob", "a person resumed the app")
 
 
-def test_resume_of_a_way_back_opens_it_again_and_its_hold_stays_until_its_end(orders):
+def unfinished(orders, **hold):
+    """Return the journal of a way back that ended inconsistent."""
     journal = Journal(orders.state.journals / "20261122t143000-3f9a1c.jsonl", orders.clock)
     journal.append("after", "end", "end", {"status": "inconsistent"})
-    about = {"by": None, "at": "then", "reason": "the port was taken", "head": None}
-    Decisions(orders.state.decisions).hold("inconsistent", **about, deployment=journal.path.stem)
+    hold |= {"by": None, "at": "then", "reason": "the port was taken", "head": None}
+    Decisions(orders.state.decisions).hold("inconsistent", **hold, deployment=journal.path.stem)
+    return journal
+
+
+def test_resume_of_a_way_back_opens_it_again_and_its_hold_stays_until_its_end(orders):
+    journal = unfinished(orders)
 
     for _ in range(2):  # whoever carries it out may die before it is noted as done
         orders.end("inconsistent", by="bob", at="now", reason="freed it")
@@ -213,3 +223,26 @@ def test_resume_over_data_that_was_not_put_back_needs_a_reason(orders, reason):
 
     hold = decided(orders)["hold"]
     assert (hold or {}).get("restore") == (None if reason else owed)
+
+
+class Docker:
+    """A Docker with one container of the app."""
+
+    def __init__(self, *, running):
+        self.there = [SimpleNamespace(running=running)]
+
+    def containers(self, project):
+        return self.there if project == "shop" else []
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_resume_with_data_as_it_is_goes_on_without_it_unless_somebody_runs_the_app(orders, running):
+    journal = unfinished(orders, restore="20261122_143000")
+    asked = leave(orders, RESUME, reason="loaded it by hand")
+
+    replace(orders, engine=Docker(running=running)).obey(asked)
+
+    assert journal.ended() is running
+    assert (decided(orders)["hold"] is None) is running
+    said = [one["facts"]["keeps_data"] for one in since_resumed(journal.records())]
+    assert said == ([] if running else [True])

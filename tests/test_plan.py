@@ -31,6 +31,12 @@ def test_old_version_starts_only_after_its_data_is_back():
     assert steps.index("restore") < steps.index("checkout") < steps.index("switch")
 
 
+def test_way_back_of_a_restore_puts_its_data_and_then_the_checkout_back():
+    steps = plan.way_back("restore", plan.steps("restore", {}))
+
+    assert steps == ("halt", "restore", "checkout", "switch", "health")
+
+
 def test_before_the_fence_only_tags_are_undone():
     assert plan.way_back("deploy", DEPLOY[:3]) == ()
     assert plan.way_back("deploy", DEPLOY[:4]) == ("tags",)

@@ -108,7 +108,7 @@ def unfreeze(name: str, asked: Why) -> ResponseReturnValue:
 def resume(name: str, asked: Why) -> ResponseReturnValue:
     """Go on from `inconsistent`, once its cause is mended: finish the way back.
 
-    Where that did not get to the data, only with a `reason`: then all is right as it is.
+    Where that did not get to the data, only with a `reason`: then the data is right as it is.
     """
     return _hold(name, RESUME, asked)
 

@@ -8,7 +8,7 @@ from worker.clock import rfc3339
 from worker.decisions import DECISIVE, TRIES_AFTER_A_DEATH
 from worker.deployment import Status, seconds
 from worker.errors import StepError
-from worker.journal import Record, since_resumed
+from worker.journal import RESUME, Record, since_resumed
 from worker.release import Release
 from worker.steps import data
 from worker.steps.attempt import Attempt
@@ -114,6 +114,25 @@ def refuse_deadly(records: Sequence[Record], step: str) -> None:
             f"{died} processes died in the step {step}.",
             remedy="Find out what kills them: the memory, the machine, somebody's script.",
         )
+
+
+def way_back(
+    attempt: Attempt, begun: Collection[str], records: Sequence[Record]
+) -> tuple[str, ...]:
+    """Return the steps that undo what had begun; of data that a person called right, none."""
+    keep = attempt.app.rollback.data == "keep"
+    steps = plan.way_back(attempt.deployment.kind, begun, keep_data=keep)
+    resumes = [record["facts"] for record in records if record["step"] == RESUME]
+    if any(facts.get("keeps_data") for facts in resumes):
+        return tuple(step for step in steps if step not in ("safety", "restore"))
+    return steps
+
+
+def owed(attempt: Attempt) -> str | None:
+    """Return the backup that the app was waiting for already: what failed since owes it, too."""
+    hold = attempt.decisions.read()["hold"] or {}
+    backup: str | None = hold.get("restore")
+    return backup
 
 
 def not_put_back(attempt: Attempt, steps: Collection[str], records: Sequence[Record]) -> str | None:

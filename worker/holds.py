@@ -29,7 +29,8 @@ def refuse_lost_data(app: str, hold: Hold | None, reason: str | None) -> None:
         raise UsageError(
             f"The data of {app} is not as it was before: backup {lost} was not put back.",
             remedy=f"Run `sheetanchor restore {app} {lost}`, which goes on, too. If the data is"
-            " right as it is, give a reason that says what you did (--reason).",
+            " right as it is, give a reason that says what you did (--reason): then the old"
+            " version is started on it, unless you have the app running again.",
         )
 
 

@@ -96,9 +96,13 @@ class Journal:
         records = self.records()
         return Deployment.from_dict(records[0]["facts"]["deployment"]) if records else None
 
-    def reopen(self, *, by: str, reason: str | None) -> None:
-        """Have the way back that ended `inconsistent` gone on with: the cause is mended."""
-        self.append("way_back", RESUME, "done", {"by": by, "reason": reason})
+    def reopen(self, *, by: str, reason: str | None, keeps_data: bool = False) -> None:
+        """Have the way back that ended `inconsistent` gone on with: the cause is mended.
+
+        With `keeps_data` it leaves the data alone: a person says that it is right.
+        """
+        kept = {"keeps_data": True} if keeps_data else {}
+        self.append("way_back", RESUME, "done", {"by": by, "reason": reason, **kept})
 
     def check(self) -> None:
         """Raise ValueError, KeyError or TypeError for what no deployment of ours wrote so."""

@@ -5,8 +5,9 @@ done here. Everything here needs the app's lock, and can be done twice.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from worker.adapters.engine import Engine
 from worker.approvals import Approvals
 from worker.clock import Clock, rfc3339
 from worker.config import App
@@ -18,6 +19,7 @@ from worker.journal import Journal
 from worker.ledger import Ledger
 from worker.requests import APPROVE, FREEZE, RESUME, Request
 from worker.state import State
+from worker.steps import ownership
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Orders:
     state: State
     ledger: Ledger | None
     clock: Clock
+    engine: Engine = field(default_factory=Engine)
 
     def freeze(self, *, by: str, at: str, reason: str) -> None:
         """Have nothing deployed by itself until `unfreeze`. Raises HeldError."""
@@ -40,8 +43,9 @@ class Orders:
     def end(self, kind: str, *, by: str, at: str, reason: str | None) -> str | None:
         """End the hold `frozen` or `inconsistent`; have the branch's head looked at.
 
-        Who calls this recovers afterwards: a way back that failed after the data was put
-        back is only opened again here. A reason for lost data says that all is right as it is.
+        Who calls this recovers afterwards: a way back that failed is only opened again here.
+        A reason for lost data says that it is right as it is: the way back then leaves it alone;
+        and nothing is changed at all where a person has the app running again.
         Pushes were skipped meanwhile, and GitHub does not send them again. Returns the
         id of the deployment that looks, None when the app was not held so, or Redis is
         down: then the next look at the branch finds the head. Raises HeldError, and
@@ -57,7 +61,8 @@ class Orders:
         looks = self._look(kind, by)  # first: a hold must not end with its pushes forgotten
         if unfinished := self._unfinished(hold):
             if unfinished.ended():  # else it was opened again before, and the hold ends with it
-                unfinished.reopen(by=by, reason=reason)
+                keeps_data = bool(hold.get("restore"))
+                unfinished.reopen(by=by, reason=reason, keeps_data=keeps_data)
         else:
             self._decisions.lift(kind, by=by, at=at, reason=reason)
         self._tell(f"app.{'unfrozen' if kind == 'frozen' else 'resumed'}", by, reason)
@@ -112,12 +117,18 @@ class Orders:
 
     def _unfinished(self, hold: Hold) -> Journal | None:
         """Return the deployment whose way back is to be gone on with; None: all is as it is."""
-        if hold.get("restore") or not hold.get("deployment"):
+        if not hold.get("deployment") or (hold.get("restore") and self._runs()):
             return None
         journal = Journal(self.state.journals / f"{hold['deployment']}.jsonl", self.clock)
         ends = [one["facts"] for one in journal.records()[-1:] if one["event"] == "end"]
         mended = any(end["status"] != Status.INCONSISTENT for end in ends)
         return None if mended else journal
+
+    def _runs(self) -> bool:
+        """Whether a container of the app runs. Raises UnavailableError when Docker is away."""
+        project = ownership.project_of(self.app, self.state, self.engine)
+        there = self.engine.containers(project) if project else []
+        return any(one.running for one in there)
 
     def _tell(self, event: str, by: str, reason: str | None) -> None:
         log.info(event, extra={"app": self.app.name, "by": by, "reason": reason})

@@ -95,8 +95,7 @@ class Pipeline:
         error, blamed = self._error(cause), self._blame(cause)
         attempt.say(f"{error['step']} failed: {error['message']}")
         attempt.phase = "way_back"
-        keep = attempt.app.rollback.data == "keep"
-        steps = plan.way_back(attempt.deployment.kind, begun, keep_data=keep)
+        steps = ending.way_back(attempt, begun, self._records("way_back"))
         done = {r["step"] for r in self._records("way_back") if r["event"] == "done"}
         if "halt" in steps and "halt" not in done and self._served_long():
             return self._leave_alone(error)
@@ -200,6 +199,7 @@ class Pipeline:
         self, error: dict[str, Any], why: str, lost: str | None = None, *, decisive: bool = True
     ) -> Status:
         attempt = self._attempt
+        lost = ending.owed(attempt) or lost
         if decisive:  # or the same head would come again once a person has mended the app
             ending.decide(attempt, Status.FAILED, error["message"])
         both = {**error, "message": f"{error['message']} Then the way back failed: {why}"}

@@ -59,8 +59,8 @@ def way_back(kind: str, begun: Collection[str], *, keep_data: bool = False) -> t
 
 
 def _way_back_of_restore(begun: Collection[str]) -> tuple[str, ...]:
-    if "restore" in begun:
-        return ("halt", "restore", "switch", "health")
+    if "restore" in begun:  # one that mends an inconsistent app moves the checkout, too
+        return ("halt", "restore", "checkout", "switch", "health")
     return ("switch", "health") if "halt" in begun else ()
 
 

@@ -133,7 +133,8 @@ def restored_over_a_safety_backup(history):
             ("deploy.restore", stopped),
         ):
             yield from _only_after(identity, records, restore, needed)
-        for phase in ("deploy", "way_back"):
+        kept = any(one["facts"].get("keeps_data") for one in records)  # a person's word
+        for phase in ("deploy",) if kept else ("deploy", "way_back"):
             if at(records, f"{phase}.restore", "intent") is not None:
                 yield from _only_after(identity, records, f"{phase}.switch", f"{phase}.restore")
 

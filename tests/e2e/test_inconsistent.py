@@ -4,10 +4,16 @@ import socket
 
 import pytest
 
+from tests.e2e import checker
+from tests.e2e.cells import RULES
 from tests.e2e.kinds import Bad, differences
+from tests.e2e.points import kill
 from tests.e2e.world import release, until
+from worker.ending import DEATHS
 
 POINT = "way_back.switch.before_intent"
+DEADLY = "way_back.safety.after_intent"
+MOVED = "deploy.restore.after_effect"
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +76,64 @@ def test_resume_through_the_api_finishes_the_way_back_and_then_the_head_is_deplo
     until(lambda: world.version() == "later", "the push of meanwhile is deployed", 120)
     until(lambda: world.decisions.read()["head"]["decision"] == "succeeded", "it is committed")
     arena.check()
+
+
+@pytest.fixture
+def stuck(arena):
+    """The app inconsistent: a way back was given up before the data was put back."""
+    arena.ready()
+    arena.before = arena.world.fingerprint()
+    arena.points.hold(DEADLY)
+    arena.failed = Bad().begin(arena, by_hand=False)
+    standing = arena.stand(DEADLY)
+    arena.died_before(arena.failed, times=DEATHS - 1)
+    arena.kill("job", standing)
+    ended = arena.world.wait(arena.failed)
+    assert ended["status"] == "inconsistent", ended
+    return arena
+
+
+def test_restore_that_mends_and_is_killed_leaves_all_as_it_was_and_the_next_one_mends(stuck):
+    world, before, lost = stuck.world, stuck.before, stuck.world.decisions.read()["hold"]["restore"]
+    edited = world.checkout / "migration.py"  # differs in the two revisions
+    edited.write_text("edited by hand")
+    left = world.fingerprint()
+    stuck.points.hold(MOVED)
+    killed = stuck.by_hand("restore", world.name, lost, "--yes")
+    standing = stuck.stand(MOVED)
+    assert world.fingerprint()["head"] == before["head"] != left["head"]
+
+    kill(standing)
+
+    assert world.wait(killed)["status"] == "rolled_back"
+    now = world.fingerprint()
+    assert [now[part] for part in ("head", "uploads", "database")] == [
+        left[part] for part in ("head", "uploads", "database")
+    ]
+    assert edited.read_text() == "edited by hand"
+    hold = world.decisions.read()["hold"]
+    assert (hold["kind"], hold["restore"]) == ("inconsistent", lost)
+    assert world.version() is None
+
+    mended = world.cli_json("restore", world.name, lost, "--yes")
+
+    assert list(differences(before, world.fingerprint())) == []
+    assert world.decisions.read()["hold"] is None
+    [told] = [one for one in mended["warnings"] if "migration.py" in one]
+    kept = told.split()[-1].rstrip(".")
+    assert world.git("show", f"{kept}:migration.py", cwd=world.checkout) == "edited by hand"
+    checker.check(world, rules=RULES, url=stuck.redis_url)
+
+
+def test_resume_with_data_as_it_is_brings_the_old_version_back_on_it(stuck):
+    world, before = stuck.world, stuck.before
+    left = world.fingerprint()
+
+    said = world.cli("resume", world.name, "--reason", "the data is what I want", check=0)
+
+    assert f"Deployment {stuck.failed}: rolled_back" in said.stdout
+    wanted = before | {part: left[part] for part in ("worktree", "uploads", "database")}
+    assert list(differences(wanted, world.fingerprint(), marked=True, images=True)) == []
+    assert world.decisions.read()["hold"] is None
+    assert world.policy() == "unless-stopped"
+    checker.check(world, rules=RULES, url=stuck.redis_url)

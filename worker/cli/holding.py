@@ -52,8 +52,9 @@ def unfreeze(session: Session, app: str, reason: str | None) -> None:
 def resume(session: Session, app: str, reason: str | None) -> int:
     """Go on from `inconsistent`, once its cause is mended: finish the way back of APP.
 
-    Where the data was not put back, `restore APP` does so; with --reason you say that all
-    is right as it is, and nothing is changed. A worker then deploys the branch's head, if
+    Where the data was not put back, `restore APP` does so; with --reason you say that it
+    is right as it is: it stays, and the old version runs on it (where you have the app
+    running again, nothing is changed). A worker then deploys the branch's head, if
     that was not decided. (`deploy APP --force` goes on, too, when it succeeds.)
     """
     try:

@@ -102,7 +102,8 @@ class Attempt:
     def left_alone(self) -> list[str]:
         """What no move of the work tree touches: data, and the env files of this host."""
         own = [self.app.env_inside] if self.app.env_inside else []
-        return [*self.app.data.uploads, *own, *self.fact("pull", "stay", ())]
+        moved = self.fact("preflight", "left_behind") or self.facts.get("deploy.pull", {})
+        return [*self.app.data.uploads, *own, *moved.get("stay", ())]
 
     @property
     def work(self) -> Path:

@@ -17,9 +17,9 @@ def run(attempt: Attempt) -> Facts:
     only = None if attempt.going_back else attempt.deployment.options.get("only")
     if only in (None, "mongodb"):
         _nobody_else_writes(attempt)
-    if not attempt.going_back:
-        left_behind.put_back(attempt)
+    told = [] if attempt.going_back else left_behind.put_back(attempt)
     found = data.put_back(attempt, data.baseline(attempt), only=only)
+    found["new_warnings"] = [*told, *found.get("new_warnings", ())]
     if only in (None, "mongodb"):
         _nobody_else_writes(attempt)
     if found["env_restored"] and attempt.deployment.kind == "restore" and not attempt.going_back:
