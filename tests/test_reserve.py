@@ -9,7 +9,7 @@ from worker.decisions import Decisions
 from worker.deployment import Deployment
 from worker.errors import FullError
 from worker.journal import Journal
-from worker.reserve import FULL, SIZE, Reserve
+from worker.reserve import FULL, SIZE, Reserve, judge_disk
 
 
 @pytest.fixture
@@ -74,10 +74,26 @@ def test_no_half_a_record_stays_when_nothing_is_left(disk, journal, reserve):
     reserve.path.unlink()
     fill(disk)
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FullError, match="used up"):
         journal.append("deploy", "build", "intent", {"failure": "x" * 9000})
 
     assert journal.path.read_bytes().endswith(b"\n")
+
+
+def test_nothing_is_begun_on_a_disk_that_has_no_room_for_an_end_and_all_once_it_has(disk):
+    at = "2026-11-22T10:00:00.000Z"
+    asked = Deployment(id="d2", app="shop", kind="deploy", trigger="push", by=None, queued_at=at)
+    filler = fill(disk)
+    with pytest.raises(FullError, match="nothing is deployed") as refused:
+        Journal.begin(disk / "journal", asked, FakeClock())
+    with pytest.raises(FullError, match=f"The disk of {disk} is full"):
+        judge_disk(disk)
+
+    assert "Free some space" in refused.value.remedy
+    assert list((disk / "journal").iterdir()) == []
+    filler.unlink()
+    assert Journal.begin(disk / "journal", asked, FakeClock()).records()
+    judge_disk(disk)
 
 
 def test_reserve_is_made_whole_again_once_there_is_room_and_its_lack_is_told(disk, reserve):

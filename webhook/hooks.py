@@ -19,6 +19,7 @@ from webhook.problems import problem
 from webhook.signature import Keyring
 from worker.errors import UnavailableError
 from worker.ledger import check
+from worker.reserve import judge_disk
 
 log = logging.getLogger(__name__)
 bp = Blueprint("hooks", __name__)
@@ -70,6 +71,7 @@ def healthz() -> ResponseReturnValue:
 def readyz() -> ResponseReturnValue:
     """Say whether a delivery would be stored safely and acted on; 503 if not."""
     intake: Intake = current_app.extensions["intake"]
+    judge_disk(intake.config.server.state_dir)
     check(intake.redis)
     if not intake.ledger.worker_listening():
         raise UnavailableError("No worker listens on this host.", remedy="Start one.")

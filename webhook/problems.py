@@ -11,6 +11,7 @@ from worker.errors import (
     BusyError,
     ConfigError,
     EndedError,
+    FullError,
     HeldError,
     NotFoundError,
     SheetanchorError,
@@ -29,6 +30,7 @@ _STATUS = {
     BusyError: HTTPStatus.CONFLICT,
     HeldError: HTTPStatus.CONFLICT,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    FullError: HTTPStatus.SERVICE_UNAVAILABLE,
     ConfigError: HTTPStatus.SERVICE_UNAVAILABLE,  # until a person has mended it
 }
 

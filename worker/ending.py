@@ -161,11 +161,16 @@ def names_left(attempt: Attempt, why: str) -> None:
 def went_back(
     attempt: Attempt, records: Sequence[Record], why: str, *, blamed: Exception | None
 ) -> None:
-    """Note what a way back that came to its end leads to; `blamed`: what made it necessary."""
+    """Note what a way back that came to its end leads to; `blamed`: what made it necessary.
+
+    A hold of its own ends with it: a person resumed it, or who held the app died before the end.
+    """
     if blamed:
         try_again(attempt, why)
-    if resumed := since_resumed(records):
-        asked, now = resumed[0]["facts"], rfc3339(attempt.clock.now())
+    hold, resumed = attempt.decisions.read()["hold"] or {}, since_resumed(records)
+    if resumed or hold.get("deployment") == attempt.id:
+        asked = resumed[0]["facts"] if resumed else {"by": None, "reason": "it went back after all"}
+        now = rfc3339(attempt.clock.now())
         attempt.decisions.lift("inconsistent", by=asked["by"], at=now, reason=asked["reason"])
 
 

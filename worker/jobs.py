@@ -25,7 +25,7 @@ from worker.clock import Clock, SystemClock
 from worker.config import App, Config
 from worker.decisions import Decisions
 from worker.deployment import Deployment, Status
-from worker.errors import BusyError, NotFoundError, SheetanchorError, UnavailableError
+from worker.errors import BusyError, FullError, NotFoundError, SheetanchorError, UnavailableError
 from worker.journal import Journal
 from worker.ledger import Ledger, connect, url_of
 from worker.orders import Orders
@@ -231,21 +231,22 @@ def run_app(app: str, deployment: str) -> None:
     """Answer the bell: RQ calls this in a process of its own."""
     del deployment  # which one runs is decided under the lock
     process.die_with_parent(os.getppid())
-    config = configfile.load(configfile.find(None, os.environ))
-    _work_off(config, app)
+    _work_off(app)
 
 
 def main() -> None:
     """Work off one app: what a worker's scan starts, in a process of its own."""
     logs.start()
-    config = configfile.load(configfile.find(None, os.environ))
-    _work_off(config, sys.argv[1])
+    _work_off(sys.argv[1])
 
 
-def _work_off(config: Config, app: str) -> None:
-    runner = runner_of(config, app)
+def _work_off(app: str) -> None:
+    runner = runner_of(configfile.load(configfile.find(None, os.environ)), app)
     stopping.listen(runner.stopping)
-    runner.work_off()
+    try:
+        runner.work_off()
+    except FullError as error:  # the scan goes on once there is room
+        log.error("disk.full", extra={"app": app, "error": str(error)})  # noqa: TRY400
 
 
 if __name__ == "__main__":

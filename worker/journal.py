@@ -40,9 +40,13 @@ class Journal:
 
     @classmethod
     def begin(cls, folder: Path, deployment: Deployment, clock: Clock) -> "Journal":
-        """Start the deployment's journal; its first record is what was asked for."""
+        """Start the deployment's journal; its first record is what was asked for.
+
+        Raises FullError when its disk has no room for an end.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         journal = cls(folder / f"{deployment.id}.jsonl", clock)
+        journal.reserve.judge()
         if journal.records():
             raise UsageError(
                 f"Deployment {deployment.id} has run already.",
@@ -65,9 +69,13 @@ class Journal:
             "facts": dict(facts or {}),
         }
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        reserve = Reserve(self.path.parent.with_name("reserve"))
-        reserve.spend(lambda: self._add(line))
+        self.reserve.spend(lambda: self._add(line))
         return record
+
+    @property
+    def reserve(self) -> Reserve:
+        """What is given up for a record on a full disk."""
+        return Reserve(self.path.parent.with_name("reserve"))
 
     def _add(self, line: bytes) -> None:
         """Append a line, wholly and on disk, or nothing. Raises OSError."""

@@ -73,13 +73,15 @@ def finish(journal: Journal, inherit: Callable[[Journal], Pipeline]) -> Status |
 
     `inherit` builds the pipeline of an attempt with the journal's facts. Returns
     None when nothing had begun: then the journal is removed, and a deployment
-    that is queued still runs as if for the first time.
+    that is queued still runs as if for the first time. Raises FullError when its
+    disk has no room for an end.
     """
     records = journal.records()
     process.kill_marked(journal.path.stem)
     if not any(record["event"] == "intent" for record in records):
         journal.path.unlink()
         return None
+    journal.reserve.judge()
     pipeline = inherit(journal)
     if any((r["step"], r["event"]) == ("commit", "done") for r in records):
         return pipeline.finish()

@@ -5,7 +5,8 @@ back, would be undone by whoever finds its journal open, and a head that cannot 
 or put off is tried again at once, for ever. So 4 MiB are held beside the journals while
 there is room. Who writes a journal or the decisions takes what it needs of them, 64 KiB
 at a time, since whatever else fills the disk may take a piece, too. While the reserve is
-not whole, no step forward is begun.
+not whole, no step forward is begun. Once all of it is used up, nothing is begun at all:
+whoever tried would die of its first record, again and again.
 """
 
 import errno
@@ -33,14 +34,27 @@ class Reserve:
     def spend(self, write: Callable[[], T]) -> T:
         """Return what `write` does, once it has room; it must be able to begin anew.
 
-        Raises its OSError when the disk is full and nothing is left to give up.
+        Raises FullError when the disk is full and nothing is left to give up.
         """
         while True:
             try:
                 return write()
             except OSError as error:
-                if error.errno not in FULL or not self._give_up():
+                if error.errno not in FULL:
                     raise
+                if not self._give_up():
+                    raise used_up(self.path.parent) from error
+
+    def judge(self) -> None:
+        """Raise FullError unless a record can be written: a piece is there, or room for one."""
+        if self._size() >= PIECE:
+            return
+        try:
+            self._fill(PIECE)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise used_up(self.path.parent) from error
 
     def make_room(self) -> None:
         """Free half of it, for a way back that found the disk full; the rest is the journal's."""
@@ -52,7 +66,7 @@ class Reserve:
         if self._size() >= SIZE:
             return
         try:
-            self._fill()
+            self._fill(SIZE)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -62,7 +76,7 @@ class Reserve:
                 remedy="Free some space there; the head is then tried again.",
             ) from error
 
-    def _fill(self) -> None:
+    def _fill(self, whole: int) -> None:
         """Add bytes that no file system packs; what was added stays if there is no room.
 
         It belongs to whom its folder belongs to: one is in the Git folder of another user.
@@ -72,7 +86,7 @@ class Reserve:
         folder = self.path.parent.stat()
         try:
             os.fchown(descriptor, folder.st_uid, folder.st_gid)
-            while (missing := SIZE - os.fstat(descriptor).st_size) > 0:
+            while (missing := whole - os.fstat(descriptor).st_size) > 0:
                 os.write(descriptor, os.urandom(min(missing, PIECE)))
             os.fsync(descriptor)
         finally:
@@ -87,3 +101,22 @@ class Reserve:
 
     def _size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
+
+
+def used_up(folder: Path) -> FullError:
+    """Return what is told of a disk on which not even the last words find room."""
+    return FullError(
+        f"The disk of {folder} is full, and what was held for an end is used up: nothing is"
+        " deployed, and nothing that was left in the middle is gone on with.",
+        remedy="Free some space there; all goes on by itself then.",
+    )
+
+
+def judge_disk(folder: Path) -> None:
+    """Raise FullError when a folder's disk has no room at all. Only looks.
+
+    The folder need not be there yet.
+    """
+    found = os.statvfs(next(one for one in (folder, *folder.parents) if one.exists()))
+    if found.f_bfree * found.f_frsize < PIECE:
+        raise used_up(folder)

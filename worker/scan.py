@@ -20,7 +20,7 @@ from worker.clock import SystemClock
 from worker.config import App, Config
 from worker.decisions import Decisions
 from worker.deployment import view
-from worker.errors import UnavailableError
+from worker.errors import FullError, UnavailableError
 from worker.journal import Journal, journals
 from worker.ledger import Ledger
 from worker.report import cleaned
@@ -47,6 +47,7 @@ class Scan(threading.Thread):
         self._children: dict[str, Child] = {}
         self._looks: dict[str, Child] = {}
         self._rounds = {one.name: Rounds(one.reconcile, clock) for one in config.apps.values()}
+        self._full: set[str] = set()  # apps whose full disk was told
         self._ended: dict[Path, int] = {}  # with its size then
         self._imported: dict[Path, int] = {}
         self._tidied: set[Path] = set()
@@ -82,7 +83,7 @@ class Scan(threading.Thread):
         if child is not None and child.ended() is None:
             return
         state = State.of(self._config, app)
-        if lock.is_free(state.lock):
+        if lock.is_free(state.lock) and self._has_room(app, state):
             if self._somebody_died(state) or self._waits(app, state) or self._untidy(state):
                 log.info("work.found", extra={"app": app.name})
                 argv = [sys.executable, "-m", "worker.jobs", app.name]
@@ -90,6 +91,21 @@ class Scan(threading.Thread):
             else:
                 self._ask_remote(app, state)
         self._import(app, state)
+
+    def _has_room(self, app: App, state: State) -> bool:
+        """Return whether a journal can be written. One line says that all waits for that."""
+        try:
+            state.reserve.judge()
+        except FullError as error:
+            if app.name not in self._full:
+                told = {"app": app.name, "error": str(error)}
+                log.error("disk.full", extra=told)  # noqa: TRY400 - it is no fault of ours
+                self._full.add(app.name)
+            return False
+        if app.name in self._full:
+            self._full.remove(app.name)
+            log.info("disk.has_room", extra={"app": app.name})
+        return True
 
     def _ask_remote(self, app: App, state: State) -> None:
         """Start a look at the remote if one is due, or note how the last one ended."""

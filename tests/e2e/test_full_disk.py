@@ -5,14 +5,15 @@ from the step's intent on until the deployment has ended.
 `SHEETANCHOR_EXHAUSTIVE=1` does all cells of the rows; otherwise a diagonal.
 """
 
+import os
 import subprocess
 from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.cells import BACK, FORWARD, Bench, cells, named
+from tests.e2e.cells import BACK, BAD, FORWARD, Bench, cells, named
 from tests.e2e.test_put_off import fill
-from tests.e2e.world import World
+from tests.e2e.world import FINAL, World, until
 from worker.reserve import SIZE
 
 SIZES = {"state": "32m", "backups": "230m", "checkout": "32m"}
@@ -96,3 +97,33 @@ def needs_a_person(bench, ended):
     assert world.cli_json("status", world.name)["hold"]["kind"] == "inconsistent"
     world.cli("restore", world.name, ended["backup"], "--yes", check=0)
     assert world.fingerprint()["database"] == bench.before["database"]
+
+
+def test_used_up_reserve_is_told_once_and_the_way_back_goes_on_once_there_is_room(bench):
+    world, state, point = bench.world, bench.disks["state"], "way_back.restore.after_intent"
+    bench.points.hold(point)
+    child = bench.start(BAD)
+    bench.points.wait(point)
+    os.truncate(bench.journals().with_name("reserve"), 0)
+
+    with full(state)():
+        bench.points.release(point)
+        until(lambda: child.poll() is not None, "it gives up", 120)
+        said = (world.home / f"deploy-{world.processes.index(child)}.log").read_text()
+        assert "was left in the middle" in said
+        told = world.cli("status", world.name, check=0).stderr
+        refused = world.cli("deploy", world.name)
+        worker = world.start("worker")
+        log = world.home / f"worker-{world.processes.index(worker)}.log"
+        until(lambda: "disk.full" in log.read_text(), "the worker tells of it", 120)
+        assert bench.newest()["status"] == "rolling_back"
+    until(lambda: bench.newest()["status"] in FINAL, "the worker goes on by itself", 180)
+
+    assert refused.returncode not in (0, 2)
+    for text in (said, told, refused.stderr):
+        assert f"The disk of {world.state}" in text
+        assert "Free some space there; all goes on by itself then." in text
+        assert "Traceback" not in text
+    assert log.read_text().count("disk.full") == 1
+    bench.is_old(bench.newest(), decided=True)
+    world.stop(worker)

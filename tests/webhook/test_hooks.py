@@ -1,7 +1,9 @@
 import json
+import subprocess
 
 import pytest
 
+from tests.test_reserve import fill
 from tests.webhook.deliveries import FORM, GUID, REVISION, form, payload, sign
 from worker import queue
 from worker.ledger import Ledger
@@ -317,6 +319,24 @@ def test_alive_and_ready_need_no_token(client, ledger, path):
 
 def test_not_ready_without_a_worker(client, redis):
     assert client.get("/readyz").status_code == 503
+
+
+def test_not_ready_while_the_disk_of_the_state_is_full(client, ledger, config):
+    ledger.beat()
+    folder = config.server.state_dir
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+    try:
+        filler = fill(folder)
+        answer = client.get("/readyz")
+        filler.unlink()
+        ready = client.get("/readyz")
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+    assert (answer.status_code, ready.status_code) == (503, 200)
+    assert f"disk of {folder} is full" in answer.json["detail"]
+    assert "Free some space" in answer.json["remedy"]
 
 
 def test_not_ready_when_redis_may_forget(client_of, redis_with):

@@ -14,9 +14,10 @@ from worker.cli.commands import Command
 from worker.cli.session import Session, pass_session
 from worker.clock import SystemClock
 from worker.config import App
-from worker.errors import CommandError, StepError, UnavailableError
+from worker.errors import CommandError, FullError, StepError, UnavailableError
 from worker.ledger import Ledger
 from worker.requests import Requests
+from worker.reserve import judge_disk
 from worker.state import State
 
 
@@ -34,6 +35,7 @@ def status(session: Session, app: str | None) -> None:
 
 def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
     state = State.of(session.config, app)
+    _tell_full(state)
     backups = [one.summary() for one in old.everything(app.backup_dir, app.name)]
     last = past.deployments(session, app, ledger, 1)
     return {
@@ -43,6 +45,13 @@ def _of(session: Session, app: App, ledger: Ledger | None) -> dict[str, Any]:
         "last_deployment": last[0] if last else None,
         "containers": _containers(app, state),
     }
+
+
+def _tell_full(state: State) -> None:
+    try:
+        judge_disk(state.home)
+    except FullError as error:
+        output.tell(f"warning: {error}")
 
 
 def _containers(app: App, state: State) -> list[dict[str, Any]] | None:
