@@ -12,7 +12,8 @@ def run(attempt: Attempt) -> Facts:
     began = attempt.clock.now()
     quiet.stop(attempt, attempt.everything)
     if attempt.inherited or (attempt.going_back and "deploy.switch" not in attempt.facts):
-        quiet.settle(attempt)  # the daemon may be busy still for a Compose that was killed
+        # The daemon may be busy still for a Compose that was killed: it may start something.
+        quiet.settle(attempt, stops=False)
         quiet.stop(attempt, attempt.everything)
     attempt.note({"halted_at": rfc3339(attempt.clock.now())})
     waited = quiet.wait_for_databases(attempt, LIMIT)

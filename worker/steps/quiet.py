@@ -105,16 +105,18 @@ def wait_for_databases(attempt: Attempt, limit: float) -> int:
     return len(seen)
 
 
-def settle(attempt: Attempt, limit: float = 120) -> None:
+def settle(attempt: Attempt, limit: float = 120, *, stops: bool = True) -> None:
     """Wait until no container has changed its state for longer than its stop grace.
 
     The daemon goes on with what a killed client asked for; who looks too early
-    sees a container "running" that is about to be stopped (measured).
+    sees a container "running" that is about to be stopped (measured). Without `stops`, for
+    who has stopped all that ran, the grace is no part of it: our own request for a stop ends
+    with any other for the same container, and to look at one waits for a start under way.
     """
     clock = attempt.clock
     began = since = clock.monotonic()
     seen = None
-    grace = max([one.stop_timeout for one in attempt.everything], default=0)
+    grace = max([one.stop_timeout for one in attempt.everything], default=0) if stops else 0
     while clock.monotonic() - began < max(limit, 2 * grace + 5):
         now = [(one.id, one.status, one.started_at) for one in attempt.everything]
         if now != seen:
