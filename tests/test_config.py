@@ -154,3 +154,26 @@ def test_apps_that_share_a_target_are_refused(tmp_path):
 
     with pytest.raises(ConfigError, match=r"offsite both name rclone:drive:x"):
         configfile.load(write(tmp_path, one + two))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[github]\ntokenfile = "/x"', r"unknown key \(did you mean token_file\?\)"),
+        ('[githab]\ntoken_file = "/x"', r"githab: unknown key \(did you mean github\?\)"),
+        ('[github]\napi_url = "http://ghe.example.org"', "should be an https:// address: a token"),
+        ('[github]\napi_url = "ghe.example.org"', "should be an http:// or https:// address"),
+        ('[server]\npublic_url = "https://x/?a=b"', "without [?] and #"),
+        ('[notify]\nurl = ["env:X"]', r"did you mean urls\?"),
+        (
+            '[notify]\nurls = ["env:X", "slack://a/b"]',
+            "entry 2 should be env:NAME or the path of a",
+        ),
+        ('[notify]\non = ["succeded"]', "input should be 'failed', 'rolled_back'"),
+        ('[server]\npublic_uri = "https://x"', r"did you mean public_url\?"),
+    ],
+)
+def test_wrong_key_about_links_and_who_is_told_is_named_with_its_rule(tmp_path, text, told):
+    with pytest.raises(ConfigError, match=told) as caught:
+        configfile.load(write(tmp_path, f"{GOOD}{text}\n"))
+    assert "slack://" not in caught.value.message, "an address is a secret"

@@ -187,6 +187,8 @@ class App(BaseModel):
     schedule: dict[Literal["backup", "drill"], Scheduled | None] = {}
     offsite: list[Sent] = []
     ping: Sent | None = None
+    github: dict[str, Any] | None = None
+    notify: dict[str, Any] | None = None
     requests: list[Request]
 
 

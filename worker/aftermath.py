@@ -18,8 +18,10 @@ from worker.config import App
 from worker.decisions import Decisions
 from worker.deployment import Status, view
 from worker.errors import StepError
+from worker.github.told import Told
 from worker.journal import Journal
 from worker.ledger import Ledger
+from worker.notify.outbox import Outbox
 from worker.outgoing import PING, Outgoing
 from worker.schedule import Schedule
 from worker.state import State
@@ -132,6 +134,8 @@ def summary(app: App, state: State, backups: list[dict[str, Any]]) -> dict[str, 
         "undone": _undone(state, backups),
         "schedule": Schedule.of(app, state, SystemClock()).view(),
         **_outgoing(app, state),
+        "github": Told(state.github, SystemClock()).view(),
+        "notify": Outbox(state.notices, SystemClock()).view(),
     }
 
 

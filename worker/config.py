@@ -11,13 +11,15 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from worker import sharing, targets
-from worker.formats import APP_NAME, BRANCH, REPOSITORY, Inside
+from worker.formats import APP_NAME, BRANCH, REPOSITORY, Inside, WebAddress
 from worker.tables import (
     Backup,
     Data,
     Gate,
+    GitHub,
     Health,
     HealthUrl,
+    Notify,
     Rollback,
     Section,
     Server,
@@ -41,6 +43,7 @@ class App(Section):
     pull_images: bool = False
     project: str | None = None
     reconcile: Annotated[int, Field(ge=0, le=10_080)] = 5  # minutes
+    public_url: WebAddress | None = None  # of the app itself, for a link
     data: Data = Data()
     backup: Backup = Backup()
     health: Health = Health()
@@ -126,6 +129,8 @@ class Config(Section):
     """The whole file."""
 
     server: Server = Server()
+    github: GitHub = GitHub()
+    notify: Notify = Notify()
     apps: dict[str, App]
     path: Path
 

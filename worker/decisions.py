@@ -26,6 +26,7 @@ from worker.reserve import Reserve
 UNTIL_ENDED = ("frozen", "inconsistent")  # holds that only a person ends
 LONGEST_PAUSE = timedelta(minutes=60)
 TRIES_AFTER_A_DEATH = 3
+IS_HELD = "The app is held"  # how the reason of what a hold stopped begins
 
 # What one of these says of a head was decided; the surroundings' failures are not.
 DECISIVE = (Status.SUCCEEDED, Status.FAILED, Status.ROLLED_BACK, Status.SKIPPED, Status.CANCELLED)
@@ -215,7 +216,7 @@ def _without(hold: dict[str, Any] | None, kinds: tuple[str, ...]) -> dict[str, A
 
 
 def _held(hold: dict[str, Any]) -> str:
-    return f"The app is held ({hold['kind']}, since {hold['at']}): {hold['reason']}"
+    return f"{IS_HELD} ({hold['kind']}, since {hold['at']}): {hold['reason']}"
 
 
 def _ending(hold: dict[str, Any], app: str) -> str:

@@ -7,7 +7,9 @@
   - NotFoundError          no such app, deployment, backup or release
   - UnavailableError       Redis, Docker, MongoDB or the remote did not answer
     . FullError            a disk has no room for what must be written
+    . LimitedError         it asked to be left alone for a while
     . DiedError            the process that ran the deployment was killed
+  - DeclinedError          GitHub will not take what it was told; trying again is no use
   - UsageError             the request cannot be carried out as it was made
     . EndedError           the deployment that it names has ended
   - StepError              a step did not reach its goal; the way back answers
@@ -65,8 +67,20 @@ class FullError(UnavailableError):
     """A disk has no room for what must be written."""
 
 
+class LimitedError(UnavailableError):
+    """It asked to be left alone for `wait` seconds."""
+
+    def __init__(self, message: str, *, remedy: str, wait: float) -> None:
+        super().__init__(message, remedy=remedy)
+        self.wait = wait
+
+
 class DiedError(UnavailableError):
     """The process that ran the deployment was killed, or its host stopped."""
+
+
+class DeclinedError(SheetanchorError):
+    """What GitHub was told is not to its liking; the same again would not be either."""
 
 
 class UsageError(SheetanchorError):

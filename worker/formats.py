@@ -35,3 +35,21 @@ def _of_a_service(places: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Places = Annotated[tuple[str, ...], AfterValidator(_of_a_service)]
+
+
+def _web(address: str) -> str:
+    if not re.fullmatch(r"https?://[^\s\x00-\x1f/?#@]+[^\s\x00-\x1f?#]*", address):
+        raise ValueError("should be an http:// or https:// address, without ? and #")
+    return address.rstrip("/")
+
+
+WebAddress = Annotated[str, AfterValidator(_web)]
+
+
+def _secure(address: str) -> str:
+    if not re.match(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/]", f"{address}/"):
+        raise ValueError("should be an https:// address: a token is sent there")
+    return address
+
+
+ApiAddress = Annotated[WebAddress, AfterValidator(_secure)]

@@ -6,9 +6,9 @@ or in a file of its own, or, where its owner wants it so, in the configuration.
 
 import os
 import re
-import stat
 from pathlib import Path
 
+from worker import secret_files
 from worker.errors import ConfigError
 
 SHAPES = "env:NAME, the path of a file that holds it, or an address"
@@ -29,7 +29,11 @@ def address(named: str) -> str:
     if named.startswith("env:"):
         found = os.environ.get(named.removeprefix("env:"), "")
     else:
-        found = _of_file(Path(named)) if named.startswith("/") else named
+        found = (
+            secret_files.read(Path(named), "backup.ping_url", "the address")
+            if named.startswith("/")
+            else named
+        )
     if not _ADDRESS.fullmatch(found):
         raise ConfigError(
             f"backup.ping_url: {named} holds no http:// or https:// address.",
@@ -48,18 +52,3 @@ def secret_parts(url: str) -> list[str]:
     """Return what of an address nobody may see."""
     found = _PARTS.match(url)
     return [found["user"] or "", found["rest"].strip("/")] if found else []
-
-
-def _of_file(path: Path) -> str:
-    try:
-        mode, text = path.stat().st_mode, path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"backup.ping_url: {path} could not be read: {error}.",
-            remedy=f"Write the address there, and run chmod 600 {path}",
-        ) from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            f"backup.ping_url: {path} can be read by others.", remedy=f"Run chmod 600 {path}"
-        )
-    return text

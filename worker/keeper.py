@@ -14,6 +14,7 @@ from worker.adapters.process import Child
 from worker.config import Config
 from worker.requests import SLOW, Requests
 from worker.state import State
+from worker.teller import is_wanted
 
 LOOKS_EVERY = 1.0  # seconds
 STOPS_WITHIN = 15.0  # seconds, then it is killed
@@ -43,7 +44,7 @@ class Keeper(threading.Thread):
             child.stop(timeout=STOPS_WITHIN)
 
     def _is_wanted(self) -> bool:
-        return any(
+        return is_wanted(self._config) or any(
             app.backup.schedule
             or app.backup.drill
             or app.backup.offsite

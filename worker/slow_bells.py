@@ -25,6 +25,7 @@ from worker.schedule import BACKUP, Schedule
 from worker.sending import newest
 from worker.state import State
 from worker.stopping import listen
+from worker.teller import KINDS
 
 EVERY = 5.0  # seconds
 STOPS_WITHIN = 10.0  # seconds, then it is killed
@@ -43,6 +44,11 @@ class SlowScan(threading.Thread):
         self._woken = threading.Event()
         self._children: dict[str, Child] = {}
         self._told: set[str] = set()  # apps whose backup waits for its turn
+
+    @property
+    def config(self) -> Config:
+        """The configuration as it was read last; of the server's own, as it was first."""
+        return self._config
 
     def wake(self) -> None:
         """Look now: a job process has died, or it is time to stop."""
@@ -69,11 +75,12 @@ class SlowScan(threading.Thread):
             return
         self._read = stamp
         try:
-            apps = configfile.load(self._config.path).apps
+            read = configfile.load(self._config.path)
         except ConfigError as error:
             log.error("config.refused", extra={"why": error.message})  # noqa: TRY400 - our words
             return
-        self._config = self._config.model_copy(update={"apps": apps})
+        kept = {"server": self._config.server}
+        self._config = read.model_copy(update=kept)
         log.info("config.read_again", extra={"path": str(self._config.path)})
 
     def _look(self, app: App) -> None:
@@ -128,9 +135,14 @@ def work(config: Config) -> int:
     listen(stopping)
     scan = SlowScan(config, stopping)
     scan.start()
+    tellers = [kind(lambda: scan.config, stopping) for kind in KINDS]
+    for teller in tellers:
+        teller.start()
     answer_bells(config, scan.wake, stopping, slow=True)
     scan.wake()
     scan.join()
+    for teller in tellers:
+        teller.join(STOPS_WITHIN)
     return 0
 
 

@@ -104,6 +104,26 @@ class State:
         return self.home / "remote.json"
 
     @property
+    def github(self) -> Path:
+        """What GitHub was told last of each revision and deployment."""
+        return self.home / "github.json"
+
+    @property
+    def telling_lock(self) -> Path:
+        """The file whose flock means: somebody tells others of this app."""
+        return self.home / "telling.lock"
+
+    @property
+    def notices(self) -> Path:
+        """What people were told, and what they still are to be told."""
+        return self.home / "notices.json"
+
+    @property
+    def noticing_lock(self) -> Path:
+        """The file whose flock means: somebody tells people of this app."""
+        return self.home / "noticing.lock"
+
+    @property
     def requests(self) -> Path:
         """What people asked through the API, until it is carried out."""
         return self.home / "requests"

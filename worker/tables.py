@@ -5,13 +5,13 @@ Models are frozen and forbid unknown keys. `worker.config` puts them together.
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from worker import heartbeat
+from worker import addressees, heartbeat
 from worker.cron import Cron
-from worker.formats import LISTEN, Inside, Places, Seconds
+from worker.formats import LISTEN, ApiAddress, Inside, Places, Seconds, WebAddress
 from worker.targets import Targets
 
 
@@ -41,6 +41,7 @@ class Server(Section):
     state_dir: Path = Path("/var/lib/sheetanchor")
     listen: str = "127.0.0.1:8787"
     redis_url: str | None = None
+    public_url: WebAddress | None = None  # where people reach it, for links
 
     @field_validator("listen")
     @classmethod
@@ -120,3 +121,29 @@ class Rollback(Section):
 
     data: Literal["restore", "keep"] = "restore"
     keep_releases: Annotated[int, Field(ge=1)] = 3
+
+
+class GitHub(Section):
+    """`[github]`: where results are shown; without a token nowhere."""
+
+    token_file: Path | None = None
+    api_url: ApiAddress = "https://api.github.com"
+
+
+Event = Literal[
+    "failed",
+    "rolled_back",
+    "inconsistent",
+    "recovered",
+    "backup_failed",
+    "drill_failed",
+    "disk_low",
+    "succeeded",
+]
+
+
+class Notify(Section):
+    """`[notify]`: who hears of what."""
+
+    urls: Annotated[tuple[str, ...], AfterValidator(addressees.check)] = ()
+    on: tuple[Event, ...] = get_args(Event)[:-1]  # without what went well

@@ -34,6 +34,11 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(_nearest(folder)).free
 
 
+def total_bytes(folder: Path) -> int:
+    """Return how large the file system of a folder is."""
+    return shutil.disk_usage(_nearest(folder)).total
+
+
 def device(folder: Path) -> int:
     """Return which file system a folder is on, or will be made on."""
     return _nearest(folder).stat().st_dev

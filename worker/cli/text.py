@@ -92,8 +92,9 @@ def app(one: View) -> list[str]:
         "drill failed": _failed(drill.get("failed")),
         "not done": "; ".join(map(_undone, one["undone"])),
         "next drill": (one["schedule"]["drill"] or {}).get("next"),
+        "github": _failed((one["github"] or {}).get("failed")),
     }
-    more = _offsite(one) + _set_aside(one["set_aside"])
+    more = _offsite(one) + _notices(one["notify"] or {}) + _set_aside(one["set_aside"])
     return fields(shown) + more + containers(one["containers"])
 
 
@@ -117,6 +118,14 @@ def _offsite(of_app: View) -> list[str]:
     there = [*of_app["offsite"], *filter(None, [of_app["ping"]])]
     rows = [(f"  {one['target']}", _sent(one)) for one in there]
     return ["offsite:", *table(rows)] if rows else []
+
+
+def _notices(of_app: View) -> list[str]:
+    """Return which targets of notifications failed."""
+    rows = [
+        (f"  {name}", f"FAILED {_failed(why)}") for name, why in of_app.get("failed", {}).items()
+    ]
+    return ["notify:", *table(rows)] if rows else []
 
 
 def _sent(one: View) -> str:

@@ -1,0 +1,1 @@
+"""Shows at GitHub how deployments go: commit statuses and Deployments. Best effort."""
