@@ -20,7 +20,7 @@ from pathlib import Path
 from pymongo import MongoClient
 
 from tests.backups.support import running_mongod
-from tests.bench.alone import child, seconds_of
+from tests.bench.alone import BARE, child, seconds_of
 from tests.bench.table import Table
 
 FILE_BYTES = 75_000
@@ -84,13 +84,15 @@ def dump_round(table, uri, home):
 
 
 def restore_round(table, uri, home):
-    """One round of restores over a database that differs everywhere."""
+    """One round: a restore over a database that differs everywhere, beside what has no checks."""
     with MongoClient(uri) as client:
         spoil(client["thynk"])
         made = child("restore", uri, home / "checkout")
         table.add("restore with all indexes", made["seconds"])
         table.add(f"restore: the swap of {made['swapped']} collections", made["swap"])
         table.peak("restore", made["peak_mb"])
+        table.add("bare restore loop", child("bare-restore", uri, home / "checkout")["seconds"])
+        client.drop_database(BARE)
         argv = ["mongorestore", "--uri", uri, "--drop", "--gzip", "--quiet"]
         table.add("mongorestore", tool([*argv, str(home / "mongodump")]))
 
@@ -122,6 +124,7 @@ def judged(table):
     table.ratio("dump to bare loop", "bare loop", "dump, unverified", least=0.75)
     table.ratio("dump to mongodump --gzip", "mongodump --gzip", "dump, unverified", least=7)
     table.ratio("verified to unverified", "dump, verified", "dump, unverified", most=1.5)
+    table.ratio("restore to bare loop", "restore with all indexes", "bare restore loop", most=1.5)
     table.ratio("restore to mongorestore", "mongorestore", "restore with all indexes", least=1.6)
     swap = next(name for name in table.seconds if "swap" in name)
     table.judge(f"{swap}, in ms", table.median(swap) * 1000, most=100)
@@ -200,11 +203,14 @@ def uploads(home, count, rounds):
         table.add("second backup, verified", made["seconds"])
         table.add("second backup, verified: its processor time", made["cpu"])
         table.peak("backup", made["peak_mb"])
+        table.add("bare links", child("bare-links", NOWHERE, checkout)["seconds"])
+        shutil.rmtree(checkout / "bare-links")
         link = f"--link-dest={copies}{again - 1}"
         table.add("rsync --link-dest", tool(["rsync", "-a", link, f"{live}/", f"{copies}{again}"]))
         new = new_bytes(checkout / "backups")
         assert new == len(changed) * FILE_BYTES, f"{new} bytes were written anew"
     table.ratio("made to rsync", "rsync --link-dest", "second backup, made", least=2)
+    table.ratio("made to bare links", "second backup, made", "bare links")
     table.judge("changed files, in MB", len(changed) * FILE_BYTES / 1e6)
     table.judge("written anew by the second backup, in MB", new / 1e6, most=new / 1e6)
     return peaks_judged(table)

@@ -83,8 +83,7 @@ def _made(order: Order, previous: Backup | None) -> Backup:
         partial = _new_partial(folder, order.source)
         try:
             manifest = _written(order, partial, links, damaged, previous)
-            read_back = Progress(order.report, order.source.clock, "read back")
-            faults = check(partial, manifests.read(partial), links.made, read_back.file)
+            faults = _read_back(order, partial, links)
             if not faults:
                 made = finished(order.source, partial, manifest, links)
                 order.report(f"{made.id}: {size_text(made.bytes)}, verified")
@@ -95,6 +94,12 @@ def _made(order: Order, previous: Backup | None) -> Backup:
             discard(partial)
             raise
         discard(partial)
+
+
+def _read_back(order: Order, partial: Path, links: Links) -> list[Fault]:
+    """Return what is wrong with what was written, as the disk has it now."""
+    progress = Progress(order.report, order.source.clock, "read back")
+    return check(partial, manifests.read(partial), links.made, progress.file)
 
 
 def _links(previous: Backup | None) -> tuple[Links, list[Fault]]:
