@@ -3,8 +3,13 @@
 Default-deny: a path is open only if it is named here; any other needs a token,
 also one that does not exist. A token comes in a header only: addresses end up
 in logs.
+
+Restores and rollbacks need `deploy` as any deployment does, not `admin`: a safety backup is
+made before, the app's name confirms that data is overwritten, and the audit log says who.
+Only what gives new power over the host needs an `admin`.
 """
 
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import IO
@@ -13,6 +18,8 @@ import gevent  # it ships no types
 from flask import current_app, g, request
 from werkzeug.exceptions import HTTPException
 
+from webhook.address import Networks, come_from, neighbourhood
+from webhook.limits import Limits
 from worker.tokens import Role, Token, Tokens
 
 OPEN = frozenset({"hooks.github", "hooks.healthz", "hooks.readyz"})
@@ -25,9 +32,11 @@ BODY_SECONDS = 10  # for all of a body; GitHub has given up by then
 class RefusedError(HTTPException):
     """Ends the request; `webhook.problems` answers with its status, detail and remedy."""
 
-    def __init__(self, status: HTTPStatus, detail: str, remedy: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, remedy: str, retry_after: float = 0.0
+    ) -> None:
         super().__init__(detail)
-        self.code, self.remedy = int(status), remedy
+        self.code, self.remedy, self.retry_after = int(status), remedy, retry_after
 
 
 def let_in() -> None:
@@ -45,11 +54,11 @@ def let_in() -> None:
         )
     token = _token()
     if token is None:
-        raise RefusedError(
-            HTTPStatus.UNAUTHORIZED,
+        raise failed(
             "No valid token was sent.",
             "Send `Authorization: Bearer TOKEN`; `sheetanchor token create` makes one.",
         )
+    g.token = token
     role = needed(request.endpoint, request.method)
     if not token.role.covers(role):
         raise RefusedError(
@@ -57,7 +66,30 @@ def let_in() -> None:
             f"The token {token.name} has the role {token.role}; this needs {role}.",
             "Use another token.",
         )
-    g.token = token
+
+
+def failed(detail: str, remedy: str) -> RefusedError:
+    """Return the refusal of a wrong token or signature: 401, or 429 for one of too many."""
+    address = where_from()
+    limits: Limits = current_app.extensions["limits"]
+    key = neighbourhood(address)
+    if left := limits.failures.left(key):
+        return too_many(f"Too many requests from {address} were refused.", left)
+    if address:  # who comes through a Unix socket has none
+        limits.failures.count(key)
+    return RefusedError(HTTPStatus.UNAUTHORIZED, detail, remedy)
+
+
+def too_many(detail: str, seconds: float) -> RefusedError:
+    """Return the refusal of what is over a limit, for so many seconds more."""
+    remedy = f"Wait for {math.ceil(seconds)} s."
+    return RefusedError(HTTPStatus.TOO_MANY_REQUESTS, detail, remedy, seconds)
+
+
+def where_from() -> str:
+    """Return the address that this request comes from, as far as it can be believed."""
+    trusted: Networks = current_app.extensions["trusted"]
+    return come_from(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), trusted)
 
 
 def needed(endpoint: str | None, method: str) -> Role:

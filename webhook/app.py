@@ -3,9 +3,11 @@
 from flask import Flask, Response
 from redis import Redis
 
-from webhook import access, api, document, hooks, logs, orders, problems, slow
+from webhook import access, api, auditing, document, hooks, logs, orders, problems, slow
 from webhook.intake import Intake
+from webhook.limits import Limits
 from webhook.signature import Keyring
+from worker.audit import Audit
 from worker.config import Config
 from worker.configfile import check_secrets
 from worker.ledger import Ledger
@@ -29,8 +31,12 @@ def create_app(config: Config, redis: Redis) -> Flask:
     app.extensions["tokens"] = Tokens(config.server.state_dir)
     app.extensions["intake"] = Intake(config, redis, Ledger(redis))
     app.extensions["followers"] = logs.Followers()
+    app.extensions["limits"] = Limits()
+    app.extensions["audit"] = Audit(config.server.state_dir)
+    app.extensions["trusted"] = config.server.trusted_proxies
     app.before_request(access.let_in)
     app.after_request(_with_headers)
+    app.after_request(auditing.record)
     problems.register(app)
     return app
 

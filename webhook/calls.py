@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from flask import current_app
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 
+from webhook.access import too_many
 from webhook.asking import Asked, Query, parse, parse_query
+from webhook.limits import Limits
 
 View = Callable[..., ResponseReturnValue]
 Gives = type[BaseModel] | tuple[type[BaseModel], ...] | Mapping[str, Any]
@@ -42,14 +45,27 @@ def call(**said: Any) -> Callable[[View], View]:
         def answered(**named: Any) -> ResponseReturnValue:
             if described.query:
                 named["page"] = parse_query(described.query)
-            if described.takes:
-                named["asked"] = parse(described.takes)
-            return view(**named)
+            if not described.takes:
+                return view(**named)
+            named["asked"] = parse(described.takes)
+            return _limited(view, named)
 
         _calls[answered] = described
         return answered
 
     return decorate
+
+
+def _limited(view: View, named: dict[str, Any]) -> ResponseReturnValue:
+    """Have the work accepted, unless too much was accepted for the app of late."""
+    limits: Limits = current_app.extensions["limits"]
+    app = str(named.get("name", ""))
+    if left := limits.work.left(app):
+        raise too_many(f"Too much was asked for {app} of late.", left)
+    answer = view(**named)
+    if app:
+        limits.work.count(app)
+    return answer
 
 
 def call_of(view: object) -> Call:

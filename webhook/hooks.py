@@ -11,7 +11,7 @@ from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from webhook import event
-from webhook.access import RefusedError, read_body
+from webhook.access import RefusedError, failed, read_body, where_from
 from webhook.answers import Alive, Duplicate, Ignored, Pong, Queued, Ready
 from webhook.calls import call
 from webhook.intake import Intake
@@ -84,12 +84,13 @@ def _verify(app: str, body: bytes) -> None:
     header = request.headers.get("X-Hub-Signature-256")
     given = header.encode("latin-1", errors="replace") if header is not None else None
     if not keyring.signed(app, body, given):
-        log.warning("delivery.refused", extra={"app": app, "remote": request.remote_addr})
-        raise RefusedError(
-            HTTPStatus.UNAUTHORIZED,
+        refusal = failed(
             "The signature does not match.",
             "Set the same secret at GitHub and in webhook_secret_file.",
         )
+        if refusal.code == HTTPStatus.UNAUTHORIZED:  # of a flood the first few are told
+            log.warning("delivery.refused", extra={"app": app, "remote": where_from()})
+        raise refusal
 
 
 def _guid() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from http import HTTPStatus
 
 from flask import Flask, Response
@@ -71,6 +72,8 @@ def _http(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     remedy = getattr(error, "remedy", "Look at the list of calls in the README.")
     answer = problem(status, error.description or status.phrase, remedy)
+    if after := getattr(error, "retry_after", 0.0):
+        answer.headers["Retry-After"] = str(math.ceil(after))
     answer.headers.extend((name, to) for name, to in error.get_headers() if name == "Allow")
     return answer
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator
 
 from worker import addressees, heartbeat
 from worker.cron import Cron
@@ -42,6 +42,14 @@ class Server(Section):
     listen: str = "127.0.0.1:8787"
     redis_url: str | None = None
     public_url: WebAddress | None = None  # where people reach it, for links
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _not_everybody(cls, networks: tuple[IPvAnyNetwork, ...]) -> tuple[IPvAnyNetwork, ...]:
+        if any(one.prefixlen == 0 for one in networks):
+            raise ValueError("all addresses are trusted: then anybody may claim any")
+        return networks
 
     @field_validator("listen")
     @classmethod

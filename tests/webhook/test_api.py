@@ -8,6 +8,7 @@ from worker import queue
 from worker.clock import rfc3339
 from worker.deployment import Deployment, new_id, view
 from worker.ledger import Ledger
+from worker.tokens import Role
 
 UNKNOWN = "20261122t143000-000000"
 
@@ -55,8 +56,9 @@ def test_everything_but_hook_and_probes_is_closed_without_a_token(client):
     closed = [path for path in every_path(client) if path[0] not in OPEN]
     assert len(closed) > 15
 
-    for _, method, path in closed:
-        answer = client.open(path, method=method)
+    for number, (_, method, path) in enumerate(closed):
+        elsewhere = {"REMOTE_ADDR": f"192.0.2.{number}"}  # failures are counted by address
+        answer = client.open(path, method=method, environ_overrides=elsewhere)
         assert (answer.status_code, is_problem(answer)) == (401, True), (method, path)
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
@@ -83,6 +85,23 @@ def test_token_in_the_address_is_refused_even_if_valid(client, reader, name):
 
     assert client.get(f"/api/v1/apps?{name}={token}").status_code == 400
     assert client.get(f"/api/v1/apps?{name}={token}", headers=reader).status_code == 400
+
+
+def test_each_role_may_do_what_it_may_and_nothing_more(client, bearer):
+    """Of every route, also of those to come: what changes something needs `deploy` or more."""
+    headers = {role: bearer(role) for role in Role}
+    judged = 0
+    for endpoint, method, path in every_path(client):
+        if endpoint in OPEN or endpoint is None or method == "OPTIONS":
+            continue
+        judged += 1
+        least = "read" if method == "GET" else "deploy"
+        least = "admin" if endpoint == "orders.approve" else least
+        for role in Role:
+            answer = client.open(path, method=method, headers=headers[role])
+            may = role.covers(Role(least))
+            assert (answer.status_code == 403) is not may, (role, method, path)
+    assert judged >= 20
 
 
 def test_reader_cannot_change_anything(client, reader, redis):

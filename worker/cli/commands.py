@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "freeze": ("holding", "Deploy nothing by itself until unfreeze."),
     "unfreeze": ("holding", "End a freeze; what was pushed meanwhile is deployed."),
     "resume": ("holding", "Go on from inconsistent, once its cause is mended."),
+    "audit": ("auditing", "Show who asked what of the API."),
     "openapi": ("describing", "Print the OpenAPI document of the API."),
     "token": ("tokens", "Create, list and revoke tokens of the API."),
 }
