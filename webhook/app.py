@@ -3,10 +3,11 @@
 from flask import Flask, Response
 from redis import Redis
 
-from webhook import access, api, auditing, document, hooks, logs, orders, problems, slow
+from webhook import access, api, auditing, document, hooks, logs, metrics, orders, problems, slow
 from webhook.intake import Intake
 from webhook.limits import Limits
 from webhook.signature import Keyring
+from webhook.tally import Tally
 from worker.audit import Audit
 from worker.config import Config
 from worker.configfile import check_secrets
@@ -29,12 +30,15 @@ def create_app(config: Config, redis: Redis) -> Flask:
     app = routed()
     app.extensions["keyring"] = Keyring(check_secrets(config))
     app.extensions["tokens"] = Tokens(config.server.state_dir)
-    app.extensions["intake"] = Intake(config, redis, Ledger(redis))
+    ledger = Ledger(redis)
+    app.extensions["intake"] = Intake(config, redis, ledger)
+    app.extensions["tally"] = Tally(ledger.counts)
     app.extensions["followers"] = logs.Followers()
     app.extensions["limits"] = Limits()
     app.extensions["audit"] = Audit(config.server.state_dir)
     app.extensions["trusted"] = config.server.trusted_proxies
     app.before_request(access.let_in)
+    app.after_request(app.extensions["tally"].note)
     app.after_request(_with_headers)
     app.after_request(auditing.record)
     problems.register(app)
@@ -44,7 +48,7 @@ def create_app(config: Config, redis: Redis) -> Flask:
 def routed() -> Flask:
     """Return an app with all calls and nothing behind them: enough to describe them."""
     app = Flask("webhook", static_folder=None)
-    for one in (hooks, api, logs, orders, slow, document):
+    for one in (hooks, api, logs, metrics, orders, slow, document):
         app.register_blueprint(one.bp)
     return app
 

@@ -48,3 +48,9 @@ def on_starting(_server: object) -> None:
 def post_worker_init(worker: Any) -> None:
     """Have those who follow a log come back later when this worker is asked to stop."""
     worker.wsgi.extensions["followers"].stopping = lambda: not worker.alive
+
+
+def worker_exit(_server: object, worker: Any) -> None:
+    """Count the last answers; `wsgi` is missing where the app could not be loaded."""
+    if loaded := getattr(worker, "wsgi", None):
+        loaded.extensions["tally"].flush()

@@ -82,9 +82,8 @@ class Runner:
         """Finish what dead processes left; return what became of it. Needs the lock."""
         if recovery.set_aside(self.app.name, self.state, self.clock):
             self.show()
-        dead = recovery.open_journals(self.state, self.clock)
-        found = [(one.path.stem, recovery.finish(one, self._inherit)) for one in dead]
-        ended = [(one, status) for one, status in found if status]
+        ended = recovery.finish_all(self.state, self.clock, self._inherit)
+        recovery.count(self.ledger, self.app.name, len(ended))
         for one, status in ended:
             self._told(one, status)
         if ended or any(self.state.works.iterdir()):  # or somebody died before he tidied

@@ -9,6 +9,7 @@ back. No half-done forward step is ever resumed.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,14 @@ from worker.adapters import process
 from worker.clock import Clock, rfc3339
 from worker.decisions import Decisions
 from worker.deployment import Status
-from worker.errors import DiedError, SheetanchorError, StepError
+from worker.errors import DiedError, SheetanchorError, StepError, UnavailableError
 from worker.journal import Journal, Record, journals
+from worker.ledger import Ledger
+from worker.ledger.counts import RECOVERY, field
 from worker.pipeline import Pipeline
 from worker.state import State
+
+log = logging.getLogger(__name__)
 
 
 def open_journals(state: State, clock: Clock) -> list[Journal]:
@@ -86,6 +91,24 @@ def finish(journal: Journal, inherit: Callable[[Journal], Pipeline]) -> Status |
     if any((r["step"], r["event"]) == ("commit", "done") for r in records):
         return pipeline.finish()
     return pipeline.go_back(_cause(records))
+
+
+def finish_all(
+    state: State, clock: Clock, inherit: Callable[[Journal], Pipeline]
+) -> list[tuple[str, Status]]:
+    """Finish each of the app's open journals, oldest first; return what became of which."""
+    dead = open_journals(state, clock)
+    found = [(one.path.stem, finish(one, inherit)) for one in dead]
+    return [(one, status) for one, status in found if status]
+
+
+def count(ledger: Ledger | None, app: str, finished: int) -> None:
+    """Count what was finished, for graphs; without Redis it is only logged."""
+    try:
+        if ledger and finished:
+            ledger.counts.add({field(RECOVERY, app): finished})
+    except UnavailableError as error:
+        log.warning("recovery.uncounted", extra={"app": app, "error": str(error)})
 
 
 def _cause(records: Sequence[Record]) -> SheetanchorError:

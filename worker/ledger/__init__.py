@@ -14,6 +14,7 @@ Keys, all under `sheetanchor:`
 * `delivery:<app>:<guid>`  the deployment that a delivery became
 * `log:<id>`               list of lines
 * `app:<app>:state`, `app:<app>:backups`, `worker:<host>`
+* `counts`                 hash of sums that graphs show (`worker.ledger.counts`)
 * `app:<app>:imported`     there once all journals were: gone when Redis lost everything
 """
 
@@ -29,6 +30,7 @@ from worker.clock import parse
 from worker.deployment import Deployment, Status
 from worker.deployment import view as view_of
 from worker.errors import NotFoundError
+from worker.ledger import counts
 from worker.ledger.connection import check, connect, private_socket, translated, url_of
 from worker.ledger.scripts import ACCEPT, LOG, PUBLISH
 
@@ -63,6 +65,7 @@ class Ledger:
     """Reads and writes it. Every method raises UnavailableError when Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
+        self.counts = counts.Counts(redis)
         self._redis: Any = redis  # redis-py's types say that any reply may be of any shape
         self._accept: Any = redis.register_script(ACCEPT)
         self._publish = redis.register_script(PUBLISH)
@@ -89,7 +92,10 @@ class Ledger:
         content = _content(view, deployment)
         waits = int(view["status"] == Status.QUEUED)
         with translated():
-            self._publish(_keys(*content[:2]), [*content, waits, HISTORY, PREFIX])
+            self._publish(
+                [*_keys(*content[:2]), counts.COUNTS],
+                [*content, waits, HISTORY, PREFIX, counts.outcome(view), counts.seconds(view)],
+            )
 
     def queued(self, app: str) -> list[Deployment]:
         """Return the app's waiting deployments, oldest first."""

@@ -15,10 +15,19 @@ redis.call('SADD', KEYS[4], ARGV[2])
 return {ARGV[1], 1}
 """
 
-# KEYS: deployment, index, queued, apps with work
-# ARGV: id, app, time, order or '', view, 1 while it waits, how many to keep, prefix
+# KEYS: deployment, index, queued, apps with work, counts
+# ARGV: id, app, time, order or '', view, 1 while it waits, how many to keep, prefix,
+#       the sum that its end adds one to or '', JSON of what its seconds add to which sums
 PUBLISH = """
 redis.call('HSET', KEYS[1], 'view', ARGV[5])
+local counted = redis.call('HGET', KEYS[1], 'counted')
+if ARGV[9] ~= '' and counted ~= ARGV[9] then
+  redis.call('HSET', KEYS[1], 'counted', ARGV[9])
+  redis.call('HINCRBYFLOAT', KEYS[5], ARGV[9], 1)
+  for sum, much in pairs(counted and {} or cjson.decode(ARGV[10])) do
+    redis.call('HINCRBYFLOAT', KEYS[5], sum, much)
+  end
+end
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'order', ARGV[4]) end
 redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[1])
 if ARGV[6] == '1' then return end
