@@ -113,10 +113,23 @@ def used_up(folder: Path) -> FullError:
 
 
 def judge_disk(folder: Path) -> None:
-    """Raise FullError when a folder's disk has no room at all. Only looks.
+    """Raise FullError when a folder's disk has no room for us. The folder need not be there yet.
 
-    The folder need not be there yet.
+    What a file system says is free may be somebody else's (root's, a quota's): so a file
+    without a name asks for a piece, and is gone when this returns.
     """
-    found = os.statvfs(next(one for one in (folder, *folder.parents) if one.exists()))
-    if found.f_bfree * found.f_frsize < PIECE:
-        raise used_up(folder)
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    try:
+        descriptor = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in FULL:
+            raise used_up(folder) from error
+        return  # it is not for us to write there, and so not to judge
+    try:
+        os.posix_fallocate(descriptor, 0, PIECE)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise used_up(folder) from error
+    finally:
+        os.close(descriptor)
