@@ -147,6 +147,23 @@ class Restore(Kind):
         return []  # it is not about the head
 
 
+class RestoreByApi(Restore):
+    """A restore that somebody asked the web process for; a worker's process does it."""
+
+    name = "restore by the API"
+
+    def victims(self, all_of_them):
+        return [one for one in all_of_them if one != "hand"]
+
+    def begin(self, arena, *, by_hand):
+        del by_hand
+        world = arena.world
+        path = f"/apps/{world.name}/backups/{arena.backup}/restore"
+        status, answer = world.api("POST", path, {"confirm": world.name})
+        assert status == 202, answer
+        return answer["deployment"]
+
+
 class DiedRestore(Died, Restore):
     """The way back of a restore."""
 

@@ -1,4 +1,6 @@
-"""The power is cut in the middle of a deployment. Docker comes back first, the worker last.
+"""The power is cut in the middle of a deployment, or Docker is upgraded.
+
+After a cut Docker comes back first, the worker last.
 
 The app has `restart: always`, so that Docker starts it whenever nobody took that away.
 """
@@ -7,7 +9,8 @@ import os
 
 import pytest
 
-from tests.e2e.kinds import Bad, Kind, NoBuild
+from tests.e2e.cells import BACK, FORWARD
+from tests.e2e.kinds import Bad, Kind, NoBuild, differences
 from tests.e2e.machine import OnAMachine
 from tests.e2e.world import until
 
@@ -85,3 +88,43 @@ def test_machine_dies_at_a_point(arena, kind, point, victim, record_property):
     if victim == "power":
         arena.comes_back_after_a_restart_of_docker()
     record_property("kills", ("points of a machine", 1, len(cells())))
+
+
+ROW = [("deploy", step) for step in FORWARD] + [("way_back", step) for step in BACK]
+UPGRADED = ROW if EXHAUSTIVE else [("deploy", "switch")]
+# Where Docker is not asked for anything, or not once it is known to answer.
+UNASKED = ("backup", "commit")
+
+
+@pytest.mark.parametrize(("phase", "step"), UPGRADED, ids=["-".join(one) for one in UPGRADED])
+def test_docker_that_is_stopped_for_an_upgrade_in_a_step_is_waited_for(arena, phase, step):
+    """By SIGTERM, as its package does: it takes its containers along."""
+    world, kind, point = arena.world, Bad() if phase == "way_back" else Kind(), f"{phase}.{step}"
+    arena.ready()
+    before = world.fingerprint()
+    arena.points.hold(f"{point}.after_intent")
+    identity = kind.begin(arena, by_hand=False)
+    arena.stand(f"{point}.after_intent")
+    last = len(arena.records(identity))
+
+    arena.machine.stop_docker()
+    arena.points.release(f"{point}.after_intent")
+    until(lambda: has_noticed(arena, identity, last), "it has noticed, or did not need it", 240)
+    arena.machine.start_docker()
+
+    status = world.wait(identity)["status"]
+    assert status in ("succeeded",) if step in UNASKED else ("failed", "rolled_back")
+    until(world.version, "Docker has started what it stopped")
+    after = world.fingerprint()
+    if status == "succeeded":
+        wrong = list(kind.strange(arena, identity, before, after))
+        kind.note(arena, identity, before)
+    else:
+        wrong = list(differences(before, after))
+    assert wrong + list(kind.undecided(arena, status)) == []
+    arena.check()
+
+
+def has_noticed(arena, identity, last):
+    """Return whether a step has ended since, well or not."""
+    return any(one["event"] != "intent" for one in arena.records(identity)[last:])
