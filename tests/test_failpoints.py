@@ -38,6 +38,24 @@ def test_a_process_stands_at_its_point_until_it_is_let_go(folder, reaching):
     assert reaching.wait(60) == 0
 
 
+def test_who_stands_at_a_point_goes_on_only_once_its_file_is_gone(folder, monkeypatch):
+    looks = []
+
+    class Clock:
+        def sleep(self, seconds):
+            looks.append(seconds)
+            if len(looks) == 3:
+                (folder / f"{POINT}.{os.getpid()}").unlink()
+
+    monkeypatch.setattr(failpoints, "SystemClock", Clock)
+    monkeypatch.setenv(FOLDER, str(folder))
+    monkeypatch.setenv(ALLOWED, "1")
+
+    failpoints.reach("deploy", "switch", "after_intent")
+
+    assert len(looks) == 3
+
+
 def test_who_comes_to_the_point_of_a_killed_process_passes_by(folder, reaching):
     until((folder / f"{POINT}.{reaching.pid}").exists, "it stands there")
     reaching.kill()

@@ -144,3 +144,14 @@ def test_what_says_it_is_away_and_answers_when_asked_is_not_tried_for_ever():
 
     with pytest.raises(UnavailableError):
         waiting.was_theirs(AWAY)
+
+
+def test_who_is_away_again_after_a_try_that_counted_is_waited_for_anew():
+    waiting, clock = patience(docker=590)
+    assert waiting.was_theirs(ILL)
+    assert not waiting.was_theirs(ILL)
+
+    waiting.attempt.engine.version.seconds = 1100
+
+    assert waiting.was_theirs(ILL)
+    assert clock.monotonic() == 1100
