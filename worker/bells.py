@@ -22,6 +22,8 @@ from rq.serializers import JSONSerializer
 
 import worker.jobs  # noqa: F401 - imported once, so that each fork of this process is ready
 from worker import ledger, service
+from worker.abandoned import abandoned
+from worker.clock import SystemClock
 from worker.config import Config
 from worker.errors import SheetanchorError
 from worker.keeper import Keeper
@@ -62,6 +64,8 @@ def work(config: Config) -> int:
     """Run a worker until SIGTERM; it then finishes the deployment that runs. Exit code 0."""
     service.environment(config)
     service.refuse_unsafe_redis(config)
+    for left in abandoned(config.server.state_dir / "apps", config.apps, SystemClock()):
+        log.error("app.abandoned", extra={"app": left.app, "detail": str(left)})
     stopping = threading.Event()
     listen(stopping)
     slow = Keeper(config, stopping)

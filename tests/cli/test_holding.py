@@ -69,3 +69,15 @@ def test_resume_over_data_that_was_not_put_back_needs_a_reason(cli, state):
 
     found = Decisions(state.decisions).read()
     assert (found["hold"], found["ended"]["reason"]) == (None, "looked at it")
+
+
+def test_app_that_was_renamed_in_the_middle_is_told_of(cli, state):
+    journal = Journal.begin(state.journals, asked_for(app=cli.app), SystemClock())
+    journal.append("deploy", "switch", "intent")
+    old = cli.app
+    cli.configure(app="renamed")
+
+    told = cli("status").err
+
+    assert f"The app {old} is not in sheetanchor.toml any more" in told
+    assert f"Name it [apps.{old}] again" in told

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from worker import aftermath, asides, operations
+from worker.abandoned import abandoned
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
 from worker.backups import old
@@ -29,6 +30,9 @@ def status(session: Session, app: str | None) -> None:
     wanted = [session.app(app)] if app else list(session.config.apps.values())
     ledger = past.ledger(session)
     found = [_of(session, one, ledger) for one in wanted]
+    apps = session.config.server.state_dir / "apps"
+    for left in abandoned(apps, session.config.apps, SystemClock()):
+        output.tell(f"warning: {left}")
     lines = [line for one in found for line in (*text.app(one), "")]
     session.answer(found[0] if app else {"apps": found}, lines[:-1])
 

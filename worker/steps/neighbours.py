@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from worker.abandoned import abandoned
 from worker.adapters import compose
 from worker.adapters.containers import Container
 from worker.adapters.mongo import Mongo
@@ -51,6 +52,19 @@ def judge_project(attempt: Attempt, project: str, containers: Iterable[Container
         f" from {folder}{whose}, not from {app.checkout}.",
         remedy=f"{remedy} Then deploy.",
     )
+
+
+def judge_abandoned(attempt: Attempt, project: str) -> None:
+    """Refuse what another app, that is not configured any more, left in the middle."""
+    known = {attempt.app.name, *(one.name for one in attempt.others)}
+    for one in abandoned(attempt.state.home.parent, known, attempt.clock):
+        if one.project == project:
+            raise GuardError(
+                f"The Compose project {project} was the one of {one.app}, which is not in"
+                f" sheetanchor.toml any more, and {one.what}.",
+                remedy=f"Name it [apps.{one.app}] again, as it was, have that brought to its end,"
+                " and then give it the new name.",
+            )
 
 
 def _app_of(apps: Iterable[App], folder: str) -> App | None:

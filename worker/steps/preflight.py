@@ -92,6 +92,7 @@ def _nobody_else(attempt: Attempt, project: str, containers: list[Container]) ->
     """Refuse while somebody else is at work on the project, or has a claim on it."""
     quiet.nobody_else_at_work(attempt, project)
     neighbours.judge_project(attempt, project, containers)
+    neighbours.judge_abandoned(attempt, project)
     if not containers:
         ownership.refuse_second(attempt.app, attempt.state, attempt.engine, project)
 
