@@ -99,6 +99,11 @@ def served_long(
         span = parse(end) - parse(begin) if measured is None else timedelta(seconds=measured)
     except ValueError:
         return True
+    return is_long(span, timeout=timeout, stable_for=stable_for)
+
+
+def is_long(span: timedelta, *, timeout: float, stable_for: float) -> bool:
+    """Return whether people may have been served for so long that no data is replaced unasked."""
     return span < timedelta(0) or span > timedelta(seconds=timeout + stable_for) + LATE
 
 

@@ -5,12 +5,14 @@ them for so long is never replaced by itself. Once a way back had stopped that v
 nobody could write, and it is finished.
 """
 
+import json
 import os
 from datetime import timedelta
 
 import pytest
 
-from tests.e2e.alone import NOWHERE, Alone
+from tests.e2e.alone import NOWHERE, WRITTEN, Alone
+from tests.e2e.world import until
 
 EXHAUSTIVE = bool(os.environ.get("SHEETANCHOR_EXHAUSTIVE"))
 LATE = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
@@ -108,6 +110,36 @@ def test_way_back_that_had_stopped_the_new_version_is_finished_however_late(worl
     assert world.fingerprint() == before
     assert world.written() == 0
     assert ended["safety_backup"]
+
+
+def started_by_hand(world):
+    """Have a person find the app down, start it, and write."""
+    world.compose("start")
+    document = b'{"name": "%s", "n": -1}' % WRITTEN.encode()  # n is unique
+    until(lambda: world.post("/documents", document), "it is up")
+
+
+def documents_in(world, backup):
+    path = world.checkout / "backups" / backup / "manifest.json"
+    return json.loads(path.read_text())["databases"][world.name]["documents"]["documents"]
+
+
+@pytest.mark.parametrize("late", [0.0, seconds("day")], ids=["soon", "day"])
+def test_app_that_a_person_started_before_its_data_was_back_loses_nothing(world, late):
+    before, count = world.fingerprint(), world.db.documents.count_documents({})
+    world.killed_at("way_back.restore.after_intent", served=True, mode="never_healthy")
+    started_by_hand(world)
+
+    ended = world.recovered(late=late)
+
+    if late:
+        assert (ended["status"], world.written()) == ("inconsistent", 2), ended
+        assert "has served since" in ended["error"]["message"]
+        return
+    assert ended["status"] == "rolled_back", ended
+    assert world.fingerprint() == before
+    assert documents_in(world, ended["safety_backup"]) == count + 2
+    assert "was started while the app's data was put back" in ended["warnings"][-1]
 
 
 @pytest.mark.parametrize(

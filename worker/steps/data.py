@@ -205,6 +205,17 @@ def differs(attempt: Attempt, backup: str) -> str:
     return found.summary() if found else ""
 
 
+def set_aside(attempt: Attempt) -> Facts:
+    """Make a safety backup of the data as it is now, if a restore would overwrite any of it."""
+    kept = baseline(attempt)
+    found = differs(attempt, kept) if kept else ""
+    if not found:
+        return {"differs": False}
+    attempt.say(f"setting aside what differs: {found}")
+    made = back_up(attempt, "safety", previous=kept)
+    return {"differs": True, "safety_backup": made.id, "what": found}
+
+
 def put_back(attempt: Attempt, backup: str | None, *, only: str | None) -> Facts:
     """Make the live data what the backup holds. Raises RestoreError."""
     if backup is None:

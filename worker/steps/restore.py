@@ -1,19 +1,31 @@
-"""Puts the data back: only what differs, and only over a safety backup."""
+"""Puts the data back: only what differs, and only over a safety backup.
+
+The danger is an app that runs meanwhile: somebody found it down, and started it. What that
+wrote would be overwritten and nowhere, or mixed with what comes back. So it is stopped
+again and what it wrote is set aside, too; but if it has served people for long since, that
+is left to a person.
+"""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
-from worker import durable
+from worker import durable, plan
 from worker.adapters import compose
-from worker.errors import GuardError
-from worker.steps import data, left_behind
+from worker.adapters.containers import Container
+from worker.clock import parse
+from worker.errors import GuardError, StepError
+from worker.steps import data, left_behind, quiet
 from worker.steps.attempt import Attempt, Facts
 
+LIMIT = 600.0  # seconds that operations in MongoDB may take to end
 WATCHED = 1.0  # seconds in which nobody may write, before and after
 
 
 def run(attempt: Attempt) -> Facts:
     """Restore the phase's baseline, or what a person asked for."""
+    if awake := _awake(attempt):
+        _stop_again(attempt, awake)
     only = None if attempt.going_back else attempt.deployment.options.get("only")
     if only in (None, "mongodb"):
         _nobody_else_writes(attempt)
@@ -22,9 +34,45 @@ def run(attempt: Attempt) -> Facts:
     found["new_warnings"] = [*told, *found.get("new_warnings", ())]
     if only in (None, "mongodb"):
         _nobody_else_writes(attempt)
+    if awake := _awake(attempt):
+        raise StepError(
+            f"{_named(awake)} was started while the app's data was put back.",
+            remedy="Leave the app stopped until the deployment has ended.",
+        )
     if found["env_restored"] and attempt.deployment.kind == "restore" and not attempt.going_back:
         _render_with_the_restored_env(attempt)
     return found
+
+
+def _awake(attempt: Attempt) -> list[Container]:
+    """Return what of the app runs, though all of it was stopped."""
+    return [one for one in attempt.everything if one.running]
+
+
+def _named(containers: Sequence[Container]) -> str:
+    return ", ".join(one.name for one in containers)
+
+
+def _stop_again(attempt: Attempt, awake: Sequence[Container]) -> None:
+    """Stop what somebody started, and set aside what it wrote. Raises GuardError if that is long.
+
+    Promise 6 is about the version that a switch brought; this one a person did.
+    """
+    health, since = attempt.app.health, min(one.started_at for one in awake)
+    if plan.is_long(
+        attempt.clock.now() - parse(since), timeout=health.timeout, stable_for=health.stable_for
+    ):
+        raise GuardError(
+            f"{_named(awake)} was started by somebody, before the app's data was put back, and has"
+            f" served since {since}.",
+            remedy="Decide which data is right: stop it and restore, or keep what there is.",
+        )
+    quiet.stop(attempt, awake)
+    quiet.wait_for_databases(attempt, LIMIT)
+    aside = data.set_aside(attempt)
+    kept = f" What it wrote was set aside in {aside['safety_backup']}." if aside["differs"] else ""
+    told = f"{_named(awake)} was started while the app's data was put back, and stopped again."
+    attempt.note({**aside, "new_warnings": [f"{told}{kept}"]})
 
 
 def _nobody_else_writes(attempt: Attempt) -> None:
