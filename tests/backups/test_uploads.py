@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -163,9 +164,10 @@ def test_a_manifest_that_leads_outside_is_refused(plain, path):
 
     backup = plain.backup()
     found = manifests.read(backup.path)
-    at = next(n for n, each in enumerate(found.files) if each.path.endswith("photo.jpg"))
-    found.files[at] = found.files[at]._replace(path=path)
-    manifests.write(backup.path, found)
+    files = [
+        one._replace(path=path) if one.path.endswith("photo.jpg") else one for one in found.files
+    ]
+    manifests.write(backup.path, replace(found, files=files))
     with pytest.raises(BackupError):
         verify(backup.path)
     with pytest.raises((BackupError, RestoreError)):
@@ -248,8 +250,6 @@ def test_a_folder_that_is_not_there_yet_is_no_reason_to_fail(plain):
 
 
 def test_files_outside_the_checkout_and_linked_ones_are_config_files_too(plain, tmp_path):
-    from dataclasses import replace  # noqa: PLC0415
-
     elsewhere, real = tmp_path / "etc.env", tmp_path / "real.env"
     elsewhere.write_text("E=1")
     plain.env.rename(real)

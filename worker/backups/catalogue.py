@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from worker.backups import manifest as manifests
+from worker.backups.file_list import Files
 from worker.backups.manifest import Manifest
 from worker.backups.verification import Verification
 from worker.backups.verify import RECORD
@@ -75,7 +76,7 @@ class Backup:
             cluster_time=manifest.cluster_time,
             bytes=manifest.bytes,
             documents=sum(entry.documents for _, entry in manifest.collections()),
-            files=sum(entry.type == "file" for entry in manifest.files),
+            files=Files.of(manifest.files).regular(),
             databases=tuple(manifest.databases),
             warnings=tuple(manifest.warnings),
             damage=last.damage if last else None,

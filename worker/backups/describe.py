@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from worker.adapters.mongo import Mongo
 from worker.backups.dump import Dumped
-from worker.backups.manifest import FEATURES, FORMAT, CollectionEntry, FileEntry, Manifest
+from worker.backups.file_list import FileEntry, Files
+from worker.backups.manifest import FEATURES, FORMAT, CollectionEntry, Manifest
 from worker.backups.source import Source
 from worker.clock import rfc3339
 
@@ -60,7 +61,7 @@ def describe(
         server=_server(source.mongo),
         databases=databases,
         uploads=list(source.app.data.uploads),
-        files=kept,
+        files=Files(kept),
         warnings=[*warnings, *_left_out(source.mongo)],
         bytes=_bytes(databases, kept),
     )

@@ -17,7 +17,8 @@ from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Collection, Reading
 from worker.backups import proof, stream
 from worker.backups.file_entries import as_stat, is_same_file
-from worker.backups.manifest import CollectionEntry, FileEntry, Json, Manifest
+from worker.backups.file_list import FileEntry
+from worker.backups.manifest import CollectionEntry, Json, Manifest
 from worker.backups.source import STAGING, Source
 from worker.clock import Clock
 

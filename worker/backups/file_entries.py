@@ -2,7 +2,7 @@
 
 from worker.adapters import files
 from worker.adapters.files import Stat
-from worker.backups.manifest import FileEntry
+from worker.backups.file_list import FileEntry
 
 READABLE = 0o777  # permission bits of a copy: no set-id bits inside a backup
 

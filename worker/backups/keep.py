@@ -21,8 +21,8 @@ from worker.backups.file_entries import (
     is_still,
     looks_same,
 )
+from worker.backups.file_list import FileEntry
 from worker.backups.links import Links
-from worker.backups.manifest import FileEntry
 from worker.backups.progress import Progress
 from worker.backups.source import STAGING, Source
 from worker.backups.text import size_text

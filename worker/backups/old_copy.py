@@ -17,7 +17,8 @@ from worker.backups import archive, old, old_places, stream
 from worker.backups.catalogue import PARTIAL
 from worker.backups.entries import entry_of, with_documents, write_metadata
 from worker.backups.file_entries import as_stored
-from worker.backups.manifest import FORMAT, CollectionEntry, FileEntry, Manifest
+from worker.backups.file_list import FileEntry
+from worker.backups.manifest import FORMAT, CollectionEntry, Manifest
 from worker.backups.old import Contents, Old
 from worker.backups.source import Source
 from worker.clock import rfc3339

@@ -16,7 +16,7 @@ from worker.adapters.files import closing
 from worker.adapters.files_tree import Tree
 from worker.backups.difference import FileChange, same_metadata, upload_changes
 from worker.backups.file_entries import as_stat
-from worker.backups.manifest import FileEntry
+from worker.backups.file_list import FileEntry
 from worker.backups.progress import Progress
 from worker.backups.source import STAGING
 from worker.backups.text import size_text

@@ -7,7 +7,7 @@ from worker.adapters import files
 from worker.adapters.files import closing
 from worker.adapters.files_tree import Tree
 from worker.backups.difference import FileChange
-from worker.backups.manifest import FileEntry
+from worker.backups.file_list import FileEntry
 from worker.errors import RestoreError
 
 

@@ -20,7 +20,8 @@ from worker.adapters.files_tree import Tree
 from worker.backups import manifest as manifests
 from worker.backups import stream
 from worker.backups.entries import entry_files, metadata_of
-from worker.backups.manifest import CollectionEntry, FileEntry, Manifest
+from worker.backups.file_list import FileEntry
+from worker.backups.manifest import CollectionEntry, Manifest
 from worker.backups.reader import Reader
 from worker.errors import BackupError
 
