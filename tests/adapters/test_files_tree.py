@@ -51,3 +51,21 @@ def test_links_are_made_of_what_is_there_and_never_over_what_is_there(two, tmp_p
     assert content(one, "a/b/deep") == b"one"
     assert (tmp_path / "one/a/b/new").samefile(tmp_path / "two/a/b/new")
     assert one.link_from(other, "nowhere", ["new"]) == []
+
+
+@pytest.mark.parametrize("became", ["file", "dir", ""])
+def test_a_link_that_became_something_else_while_it_was_listed(two, tmp_path, monkeypatch, became):
+    tree, _ = two
+    place, read = tmp_path / "one/a/link", os.readlink
+    place.symlink_to("b")
+
+    def replaced_first(name, *, dir_fd):
+        if place.is_symlink():
+            place.unlink()
+            {"file": place.touch, "dir": place.mkdir, "": lambda: None}[became]()
+        return read(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "readlink", replaced_first)
+    found = tree.scan().entries
+    assert {"a/b/deep", "top"} <= found.keys()
+    assert (found["a/link"].type if "a/link" in found else "") == became

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -194,8 +195,14 @@ def listed_in(folder: int) -> Iterator[tuple[str, Stat]]:
 
 
 def _named(folder: int, name: str, found: os.stat_result) -> Stat:
-    link = stat.S_ISLNK(found.st_mode)
-    return _stat_of(found, os.readlink(name, dir_fd=folder) if link else "")
+    while stat.S_ISLNK(found.st_mode):
+        try:
+            return _stat_of(found, os.readlink(name, dir_fd=folder))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # readlink(2): it is no link
+                raise
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)  # any more
+    return _stat_of(found)
 
 
 def _stat_of(found: os.stat_result, target: str = "") -> Stat:
