@@ -126,6 +126,22 @@ def test_a_disk_that_is_mounted_inside_the_uploads_is_restored_in_its_place(thyn
     assert list(inner.iterdir()) == []
 
 
+def test_a_disk_that_is_mounted_where_the_backup_has_a_file_is_refused_untouched(thynk, disk):
+    top = thynk.uploads
+    (top / "videos").write_text("a file by then")
+    backup = thynk.backup()
+    (top / "videos").unlink()
+    (top / "photo.jpg").write_text("changed")
+    (disk(8, top / "videos") / "film").write_text("film")
+    thynk.db.c.insert_one({"_id": 1})
+    before = tree(top)
+    with pytest.raises(RestoreError, match=r"videos is a file .* and a disk is mounted there") as no:
+        thynk.restore(backup)
+    assert "Unmount it" in no.value.remedy
+    assert tree(top) == before
+    assert thynk.db.c.count_documents({}) == 1
+
+
 def test_a_backup_that_fills_its_disk_leaves_the_others_and_gives_the_space_back(thynk, disk):
     there = disk(16)
     thynk = _backed_up_to(thynk, there)
