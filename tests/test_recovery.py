@@ -1,5 +1,7 @@
 """Journals that nobody can finish: torn, damaged, copied by hand, or a newer sheetanchor's."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.deployments import asked_for
@@ -8,7 +10,7 @@ from worker.adapters.containers import Container
 from worker.clock import SystemClock
 from worker.decisions import judge
 from worker.deployment import Deployment
-from worker.errors import HeldError
+from worker.errors import DiedError, HeldError
 from worker.jobs import Runner
 from worker.journal import Journal
 
@@ -107,3 +109,21 @@ def test_what_a_newer_sheetanchor_noted_is_read_by_an_older_one():
 
     assert Deployment.from_dict(deployment.as_dict() | later) == deployment
     assert Container.from_dict(container | later) == Container.from_dict(container)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("deploy", "a worker tries the branch's head again"),
+        ("restore", "Ask for the restore again"),
+        ("rollback", "Ask for the rollback again"),
+    ],
+)
+def test_after_a_death_only_a_deployment_is_said_to_be_tried_again(tmp_path, kind, told):
+    journal = Journal.begin(tmp_path, asked_for(kind=kind), CLOCK)
+    journal.append("deploy", "halt", "intent")
+    causes = []
+    recovery.finish(journal, lambda _: SimpleNamespace(go_back=causes.append))
+    [cause] = causes
+    assert isinstance(cause, DiedError)
+    assert told in cause.remedy

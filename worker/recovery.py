@@ -121,7 +121,10 @@ def _cause(records: Sequence[Record]) -> SheetanchorError:
         if own and record["phase"] == "deploy":
             again = "Its way back was gone on with by another process. Push a mended version."
             return StepError(record["facts"]["failure"], remedy=again)
+    kind = records[0]["facts"]["deployment"]["kind"]
     return DiedError(
         "The process that ran this deployment died.",
-        remedy="Nothing is to do: a worker tries the branch's head again.",
+        remedy="Nothing is to do: a worker tries the branch's head again."
+        if kind == "deploy"
+        else f"Ask for the {kind} again: nobody does that by itself.",
     )

@@ -69,6 +69,7 @@ def test_push_list_and_pull_by_hand(cli, backup, places):
         assert line[1:3] == [backup.id, "manual"]
         assert line[-1] == "yes"
     assert f"AWAY: The target {away} is away" in listed
+    assert max(map(len, listed.splitlines()[:4])) < len(away) + 80  # told below, not in a column
 
     shown = cli("--json", "status", "shop").json["offsite"]
     assert [one["backup"] for one in shown] == [backup.id, backup.id, None]
@@ -88,6 +89,17 @@ def test_usage_errors_name_what_could_be_meant(cli, backup, places):
     assert "holds a backup" in cli("offsite", "pull", "shop", code=2).err
     work_off(cli)
     assert backup.id in cli("offsite", "pull", "shop", "20200101_000000", code=2).err
+
+
+def test_a_remote_that_rclone_does_not_know_is_said_to_be_made(cli, backup):
+    configure(cli, offsite=["rclone:nowhere:x"])
+    told = cli("offsite", "list", "shop", code=1).out
+    assert "Make the remote that rclone:nowhere:x names with `rclone config`" in told
+
+
+def test_without_any_backup_a_restore_names_the_copies_elsewhere(cli, backup):
+    shutil.rmtree(backup.path)
+    assert "sheetanchor offsite pull shop" in cli("restore", "shop", "--yes", code=2).err
 
 
 def test_damaged_backup_is_not_copied(cli, backup, places, monkeypatch):

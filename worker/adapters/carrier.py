@@ -16,6 +16,8 @@ from worker.errors import CommandError, ConfigError, UnavailableError
 _NEEDED = ("PATH", "HOME", "USER", "LANG", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _PACKAGES = {"ssh": "openssh-client"}
+# What rclone says of a remote that its configuration does not have.
+_NO_REMOTE = ("didn't find section in config file", "didn't find backend called")
 SAID = 3  # lines of what a program said last
 
 
@@ -42,8 +44,17 @@ def run(
         said = " ".join(" ".join(error.tail.splitlines()[-SAID:]).split())
         raise UnavailableError(
             f"The target {to} did not do its part: {program} {how} {said}".rstrip(),
-            remedy=f"See that {to} can be reached from this host, and written to.",
+            remedy=_remedy(to, said),
         ) from error
+
+
+def _remedy(to: str, said: str) -> str:
+    if any(words in said for words in _NO_REMOTE):
+        return (
+            f"Make the remote that {to} names with `rclone config`, as the user that sheetanchor"
+            " runs as, or correct its name."
+        )
+    return f"See that {to} can be reached from this host, and written to."
 
 
 def _environment() -> dict[str, str]:

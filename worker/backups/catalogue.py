@@ -164,7 +164,8 @@ def find(folder: Path, app: str, backup_id: str | None = None) -> Backup:
         raise NotFoundError(
             f"There is no {'verified backup' if backup_id is None else f'backup {backup_id!r}'} "
             f"of {app} in {folder}.",
-            remedy=f"Make one: sheetanchor backup {app}"
+            remedy=f"Make one: sheetanchor backup {app}. After a loss, bring a copy back instead:"
+            f" sheetanchor offsite pull {app}"
             if not found
             else f"Name one of: {', '.join(each.id for each in found[:7])}.",
         )

@@ -108,9 +108,7 @@ def _lines(found: list[Listed]) -> list[str]:
     rows: list[tuple[str, ...]] = [("TARGET", "ID", "KIND", "SIZE", "WHOLE")]
     for one in found:
         rows += [(one.target, c.id, c.kind, size_text(c.bytes), "yes") for c in one.cards]
-        if one.error:
-            rows.append((one.target, f"AWAY: {one.error}"))
-        elif not one.cards:
-            rows.append((one.target, "none"))
-    widths = max(map(len, rows))
-    return output.table([(*row, *[""] * (widths - len(row))) for row in rows])
+        if not one.cards:
+            rows.append((one.target, "AWAY" if one.error else "none", "", "", ""))
+    away = [f"{one.target}  AWAY: {one.error}" for one in found if one.error]
+    return [*output.table(rows), *away]
