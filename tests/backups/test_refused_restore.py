@@ -135,7 +135,7 @@ def test_a_disk_that_is_mounted_where_the_backup_has_a_file_is_refused_untouched
     (disk(8, top / "videos") / "film").write_text("film")
     thynk.db.c.insert_one({"_id": 1})
     before = tree(top)
-    with pytest.raises(RestoreError, match=r"videos is a file .* and a disk is mounted there") as no:
+    with pytest.raises(RestoreError, match="and a disk is mounted there") as no:
         thynk.restore(backup)
     assert "Unmount it" in no.value.remedy
     assert tree(top) == before
