@@ -36,7 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class BellWorker(Worker):
-    """RQ's worker, that tells the scan when a job process was killed."""
+    """RQ's worker, that tells the scan when a job process was killed.
+
+    It obeys nobody through Redis: RQ's workers end, kill their job or stand still for whoever
+    can write there (measured), and a killed job is a deployment undone.
+    """
 
     wake: Callable[[], None]
     stopping: threading.Event
@@ -45,6 +49,12 @@ class BellWorker(Worker):
         """Have the way back begin at once, in a process of its own."""
         log.warning("job.killed", extra={"job": job.id})
         self.wake()
+
+    def subscribe(self) -> None:
+        """Listen to no commands: `shutdown`, `kill-horse` and `stop-job` are a channel's."""
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Go on: there is a key that would suspend every worker."""
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Tell the running job, which then begins nothing more; a second signal changes nothing."""
