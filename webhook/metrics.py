@@ -19,6 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
+from redis import Redis
 
 from webhook.asking import intake
 from webhook.calls import call
@@ -27,6 +28,7 @@ from worker.clock import parse
 from worker.config import Config
 from worker.ledger import Ledger
 from worker.ledger.counts import ANSWER, LIMITS, OUTAGE, OUTCOME, OVER, RECOVERY, STEP, SUM
+from worker.ledger.reach import exposed
 
 bp = Blueprint("metrics", __name__)
 
@@ -43,6 +45,7 @@ def metrics() -> Response:
     found = intake()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Numbers(found.config, found.ledger, found.clock.now().timestamp()))
+    registry.register(Reach(found.redis))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -124,6 +127,23 @@ class Numbers(Collector):
             if held := state.get("hold"):
                 hold.add_metric([app, held["kind"]], 1)
         yield from (drilled, took, failed, due, hold)
+
+
+class Reach(Collector):
+    """Who can reach Redis is told here, for `/readyz` answers everybody."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: being registered must not read anything."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield whether others get in."""
+        open_to_others = float(bool(exposed(self._redis)))
+        text = "1: others get into Redis without a password."
+        yield GaugeMetricFamily("sheetanchor_redis_exposed", text, value=open_to_others)
 
 
 def _counters(sums: Sums) -> Iterator[Metric]:

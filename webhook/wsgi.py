@@ -10,6 +10,7 @@ from flask import Flask
 from webhook.app import create_app
 from worker import configfile, ledger, logs
 from worker.errors import ConfigError, SheetanchorError
+from worker.ledger import reach
 from worker.redact import Redactor
 
 BOOT_FAILED = 3  # gunicorn then stops, and does not start worker after worker
@@ -29,6 +30,7 @@ def load(env: Mapping[str, str]) -> Flask:
     logs.start(Redactor(one.decode(errors="replace") for many in secrets for one in many))
     redis = ledger.connect(url, for_web=True)
     ledger.check(redis)
+    reach.warn(redis)
     return create_app(config, redis)
 
 

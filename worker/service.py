@@ -11,6 +11,7 @@ from typing import Any
 from worker import configfile, ledger, logs
 from worker.config import Config
 from worker.errors import ConfigError, UnavailableError
+from worker.ledger import reach
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +50,14 @@ def up(config: Config) -> int:
 
 
 def refuse_unsafe_redis(config: Config) -> None:
-    """Raise ConfigError for a Redis that may forget; one that is away is waited for."""
+    """Raise ConfigError for a Redis that may forget; one that is away is waited for.
+
+    One that others get into is only told of.
+    """
     redis = ledger.connect(ledger.url_of(config), for_web=True)
     with contextlib.suppress(UnavailableError):
         ledger.check(redis)
+        reach.warn(redis)
     redis.close()
 
 
