@@ -46,7 +46,8 @@ reconcile = -1
 [apps.shop.gate]
 paths = ["../other"]
 skip_words = [" "]
-require_ci = true
+require_ci = [""]
+ci_withn = 3
 [apps.shop.health]
 timout = 3
 stable_for = -1
@@ -69,7 +70,8 @@ notcovered = []
         "apps.shop.reconcile: input should be greater than or equal to 0",
         "apps.shop.gate.paths: '../other' should be a path or pattern inside the repository",
         "apps.shop.gate.skip_words: a blank word would stand in every message",
-        "apps.shop.gate.require_ci: is not supported yet",
+        "apps.shop.gate.require_ci: should be true, false, or the names of workflows",
+        "apps.shop.gate.ci_withn: unknown key (did you mean ci_within?)",
         "apps.shop.health.timout: unknown key (did you mean timeout?)",
         "apps.shop.health.stable_for: input should be greater than 0",
         "apps.shop.data.uploads: '../other' should be a path below the checkout",
@@ -77,7 +79,7 @@ notcovered = []
         "apps.shop.data.notcovered: unknown key (did you mean not_covered?)",
     ):
         assert part in told
-    assert "15 fault(s)" in told
+    assert "16 fault(s)" in told
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", ".git/config", ""])

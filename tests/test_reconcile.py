@@ -120,6 +120,20 @@ def test_head_is_deployed_while_redis_is_down(runner, own_redis):
     assert len(runner.ran) == 1
 
 
+def test_head_without_a_ci_run_waits_in_the_queue_and_is_not_run_without_one(runner, own_redis):
+    gate = runner.app.gate.model_copy(update={"require_ci": True})
+    runner.app = runner.app.model_copy(update={"gate": gate})
+    push(runner)
+    look(runner, remote(runner))
+    look(runner, remote(runner))
+    [waits] = runner.ledger.queued("shop")
+    assert "It waits for a successful CI run" in runner.ledger.get(waits.id)["reason"]
+    runner.ledger = Ledger(connect(own_redis.url, for_web=True))
+    own_redis.stop()
+    look(runner, remote(runner))
+    assert runner.ran == ()
+
+
 @pytest.fixture
 def in_the_last_moment(runner, own_redis, monkeypatch):
     """Have something happen after all was worked off, before the lock is held to judge the head.

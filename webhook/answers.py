@@ -244,6 +244,13 @@ class Duplicate(BaseModel):
     deployment: str
 
 
+class Noted(BaseModel):
+    """What CI said of this revision is on disk."""
+
+    status: Literal["noted"]
+    revision: str
+
+
 class Alive(BaseModel):
     """This process answers."""
 

@@ -1,4 +1,4 @@
-"""What a delivery asks for: a push to deploy, or why there is none. Pure.
+"""What a delivery asks for: a push to deploy, a result of CI, or why there is none. Pure.
 
 Only the body is signed: the headers' event name may take a delivery away, but
 what is deployed is read from the body alone, and every field is checked before
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from worker.ci import Result
+from worker.clock import parse
 from worker.config import App
 from worker.deployment import REVISION
 from worker.redact import stripped
@@ -21,6 +23,9 @@ from worker.redact import stripped
 GUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 LONGEST_MESSAGE = 200  # characters
 LONGEST_NAME = 100
+CI = ("workflow_run", "check_suite")
+ACTIONS = ("github-actions", "GitHub Actions")  # its slug and name as an app
+STARTED_BY = ("push", "workflow_dispatch", "repository_dispatch")  # who may write starts them
 
 Payload = Mapping[str, Any]
 
@@ -84,32 +89,103 @@ def of_form(body: bytes) -> bytes:
     return fields[0][1].encode()
 
 
-def judge(event: str, payload: Payload, app: App) -> Push | Pong | Ignored:
+def judge(event: str, payload: Payload, app: App) -> Push | Pong | Ignored | Result:
     """Return what the delivery asks for. Raises MalformedError when it is no delivery."""
     if "zen" in payload and "ref" not in payload:
         return Pong() if event == "ping" else Ignored("The body is a ping.")
+    if event in CI and app.gate.require_ci:
+        return _result(event, payload, app)
     if event != "push":
         return Ignored(f"The event is {stripped(event)[:LONGEST_NAME]!r}, not 'push'.")
     ref = _text(payload, "ref")
-    repository = _text(_object(payload, "repository"), "full_name")
-    if (reason := _other(ref, repository, app)) is not None:
+    if (reason := _elsewhere(payload, app) or _other(ref, app)) is not None:
         return Ignored(reason)
     return _push(payload, ref)
 
 
-def _other(ref: str, repository: str, app: App) -> str | None:
-    """Return why this push is none of the app's, or None."""
-    if repository.lower() != app.repository.lower():
-        now = stripped(repository)[:LONGEST_NAME]
-        return (
-            f"The repository is {now!r}, not {app.repository}. If it was renamed, set"
-            f" apps.{app.name}.repository."
-        )
+def _elsewhere(payload: Payload, app: App) -> str | None:
+    """Return why this is of no repository of the app's, or None."""
+    repository = _text(_object(payload, "repository"), "full_name")
+    if repository.lower() == app.repository.lower():
+        return None
+    now = stripped(repository)[:LONGEST_NAME]
+    return (
+        f"The repository is {now!r}, not {app.repository}. If it was renamed, set"
+        f" apps.{app.name}.repository."
+    )
+
+
+def _other(ref: str, app: App) -> str | None:
+    """Return why this push is not to the app's branch, or None."""
     if ref == f"refs/heads/{app.branch}":
         return None
     if ref.startswith("refs/tags/"):
         return "It is a tag."
     return f"The branch is not {app.branch}."
+
+
+def _result(event: str, payload: Payload, app: App) -> Result | Ignored:
+    """Return how CI ended for a revision of the app's branch, or why this does not count."""
+    found = _object(payload, event)
+    if (reason := _elsewhere(payload, app) or _of_no_push(event, payload, found, app)) is not None:
+        return Ignored(reason)
+    revision = _text(found, "head_sha")
+    if not REVISION.fullmatch(revision):
+        raise MalformedError("`head_sha` is not a revision.")
+    if event == "workflow_run":
+        workflow, attempt = _number(found, "workflow_id"), _number(found, "run_attempt")
+        named = _object(payload, "workflow")
+        name = _shown(named, "name", LONGEST_NAME) or _shown(found, "name", LONGEST_NAME)
+    else:
+        owner = _object(found, "app")
+        workflow, attempt = _number(owner, "id"), _moment(found, "updated_at")
+        name = _shown(owner, "slug", LONGEST_NAME) or _shown(owner, "name", LONGEST_NAME)
+    return Result(
+        revision=revision,
+        kind=event,
+        workflow=workflow,
+        run=_number(found, "id"),
+        attempt=attempt,
+        name=name or event,
+        conclusion=_shown(found, "conclusion", LONGEST_NAME) or "",
+    )
+
+
+def _of_no_push(event: str, payload: Payload, found: Payload, app: App) -> str | None:
+    """Return why what CI said is nothing of a push to the branch, or None.
+
+    Who may only comment or open a pull request can start workflows, some of them on the
+    branch's own head: those let nothing through. A check suite does not say what started
+    it, so GitHub Actions' own do not count: each has a workflow run that does.
+    """
+    if payload.get("action") != "completed":
+        return "The CI run is not completed."
+    if found.get("head_branch") != app.branch:
+        return f"The CI run is not of the branch {app.branch}."
+    if event == "check_suite":
+        owner = _object(found, "app")
+        is_actions = owner.get("slug") == ACTIONS[0] or owner.get("name") == ACTIONS[1]
+        return "A workflow run tells of this." if is_actions else None
+    home = _object(found, "head_repository").get("full_name")
+    if not isinstance(home, str) or home.lower() != app.repository.lower():
+        return "The CI run is of a fork."
+    return None if found.get("event") in STARTED_BY else "The CI run is of no push."
+
+
+def _number(fields: Payload, key: str) -> int:
+    """Return a number that names something. Raises MalformedError."""
+    value = fields.get(key)
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise MalformedError(f"`{key}` is not a number.")
+    return value
+
+
+def _moment(fields: Payload, key: str) -> int:
+    """Return a moment as seconds since 1970. Raises MalformedError."""
+    try:
+        return int(parse(_text(fields, key)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise MalformedError(f"`{key}` is not a time.") from error
 
 
 def _push(payload: Payload, ref: str) -> Push | Ignored:

@@ -12,11 +12,12 @@ from flask.typing import ResponseReturnValue
 
 from webhook import event
 from webhook.access import RefusedError, failed, read_body, where_from
-from webhook.answers import Alive, Duplicate, Ignored, Pong, Queued, Ready
+from webhook.answers import Alive, Duplicate, Ignored, Noted, Pong, Queued, Ready
 from webhook.calls import call
 from webhook.intake import Intake
 from webhook.problems import problem
 from webhook.signature import Keyring
+from worker.ci import Result
 from worker.errors import UnavailableError
 from worker.ledger import check
 from worker.reserve import judge_disk
@@ -37,7 +38,7 @@ HEADERS = tuple(
 
 @bp.post("/hooks/github/<app>")
 @call(
-    gives={200: (Pong, Ignored, Duplicate), 202: Queued},
+    gives={200: (Pong, Ignored, Duplicate, Noted), 202: Queued},
     sends={"application/json": PAYLOAD, "application/x-www-form-urlencoded": FORM},
     headers=HEADERS,
 )
@@ -56,6 +57,8 @@ def github(app: str) -> ResponseReturnValue:
         return problem(HTTPStatus.BAD_REQUEST, str(error), "Send what GitHub sends.")
     if isinstance(found, event.Push):
         return _queue(intake, app, found, guid)
+    if isinstance(found, Result):
+        return _note(intake, app, found, guid)
     return _nothing_to_do(app, guid, found)
 
 
@@ -124,6 +127,13 @@ def _queue(intake: Intake, app: str, push: event.Push, guid: str) -> ResponseRet
         return {"status": "queued", "deployment": deployment}, HTTPStatus.ACCEPTED
     log.info("delivery.repeated", extra={"app": app, "delivery": guid, "deployment": deployment})
     return {"status": "duplicate", "deployment": deployment}
+
+
+def _note(intake: Intake, app: str, result: Result, guid: str) -> ResponseReturnValue:
+    intake.note(app, result)
+    extra = {"revision": result.revision, "workflow": result.name, "conclusion": result.conclusion}
+    log.info("ci.noted", extra={"app": app, "delivery": guid, **extra})
+    return {"status": "noted", "revision": result.revision}
 
 
 def _nothing_to_do(app: str, guid: str, found: event.Pong | event.Ignored) -> ResponseReturnValue:

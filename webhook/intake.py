@@ -14,11 +14,13 @@ from redis import Redis
 
 from webhook.event import Push
 from worker import queue
+from worker.ci import Result, Results
 from worker.clock import Clock, SystemClock, rfc3339
 from worker.config import Config
 from worker.deployment import Deployment, new_id
 from worker.errors import UnavailableError
 from worker.ledger import Ledger
+from worker.state import State
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,20 @@ class Intake:
             author=push.author,
             options={"force": False, "pull": True},
         )
+
+    def note(self, app: str, result: Result) -> None:
+        """Note what CI said of a revision; a push may have waited for it.
+
+        Raises UnavailableError when it is not on disk: then nobody may be told that it is.
+        """
+        try:
+            Results(State.where(self.config, self.config.apps[app]).ci).note(result)
+        except OSError as error:
+            raise UnavailableError(
+                f"The result of CI could not be stored: {error.strerror}.",
+                remedy="Free some space, then have GitHub deliver it again.",
+            ) from error
+        self.ring(app, new_id(self.clock.now()))
 
     def request(
         self,

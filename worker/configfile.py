@@ -7,7 +7,7 @@ owner can read.
 import difflib
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,6 @@ from worker.redact import Redactor, env_values
 
 PLACES = (Path("sheetanchor.toml"), Path("/etc/sheetanchor/sheetanchor.toml"))
 SHORTEST_SECRET = 16  # characters
-
-# Of the design, and not built yet. Left out means off.
-LATER = {
-    "apps.*.gate.require_ci",
-}
 
 
 def find(given: str | None, env: Mapping[str, str]) -> Path:
@@ -50,14 +45,10 @@ def load(path: Path) -> Config:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.", remedy="Mend that line.") from error
-    later = sorted(_later(table))
     try:
-        config = Config.model_validate(_named(_without_later(table), path))
+        return Config.model_validate(_named(table, path))
     except ValidationError as error:
-        raise _faults(path, [*later, *(_sentence(fault) for fault in error.errors())]) from error
-    if later:
-        raise _faults(path, later)
-    return config
+        raise _faults(path, [_sentence(fault) for fault in error.errors()]) from error
 
 
 def app_of(config: Config, name: str) -> App:
@@ -149,33 +140,6 @@ def _keys(where: list[str]) -> list[str]:
 def _nearest(word: str, words: Any) -> str:
     close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _later(table: Mapping[str, Any]) -> Iterator[str]:
-    for dotted in _paths(table):
-        if _is_later(dotted):
-            yield f"{dotted}: is not supported yet; leave it out."
-
-
-def _paths(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in table.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict) and not _is_later(f"{prefix}{key}"):
-            yield from _paths(value, f"{prefix}{key}.")
-
-
-def _is_later(dotted: str) -> bool:
-    parts = dotted.split(".")
-    general = ".".join(["apps", "*", *parts[2:]]) if parts[0] == "apps" else dotted
-    return general in LATER
-
-
-def _without_later(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    return {
-        key: _without_later(value, f"{prefix}{key}.") if isinstance(value, dict) else value
-        for key, value in table.items()
-        if not _is_later(f"{prefix}{key}")
-    }
 
 
 def redactor(app: App) -> Redactor:

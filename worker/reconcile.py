@@ -19,6 +19,7 @@ from typing import Any
 
 from worker import configfile, durable, logs, stopping
 from worker.adapters.git import Checkout
+from worker.ci import Verdict
 from worker.clock import rfc3339
 from worker.decisions import is_put_off, judge
 from worker.deployment import Deployment
@@ -53,7 +54,7 @@ def look(runner: Runner, ask: Ask) -> int:
             runner.recover()  # somebody may have died, or asked for a freeze, since
             runner.settle()
             found = None if runner.stopping.is_set() else wanted(runner, head)
-            if found and not _queue(runner, found):
+            if found and not _queue(runner, found) and _may_run(runner, found):
                 runner.run(found)  # without Redis nobody can tell us of a newer one
     except BusyError:
         return BUSY
@@ -105,6 +106,11 @@ def _queue(runner: Runner, found: Deployment) -> bool:
     except UnavailableError:
         return False
     return True
+
+
+def _may_run(runner: Runner, found: Deployment) -> bool:
+    """Return whether its CI, if one is required, has passed: what waits for that needs a queue."""
+    return runner.waiting.patience.verdict(found)[0] is Verdict.PASSED
 
 
 def _report(runner: Runner, error: SheetanchorError | None) -> None:

@@ -139,7 +139,8 @@ class Scan(threading.Thread):
         return bool(left)
 
     def _waits(self, app: App, state: State) -> bool:
-        return Waiting(app, state, self._ledger, SystemClock()).any()
+        waiting = Waiting(app, state, self._ledger, SystemClock())
+        return waiting.any() or waiting.untold()
 
     def _import(self, app: App, state: State) -> None:
         """Show journals that the ledger has not seen: of a command line, or from a Redis outage."""

@@ -4,13 +4,14 @@ The journals are the truth; what waits is in the queue alone. Only looks, and re
 only what has grown. The danger is to take a Redis that is away for a queue that is empty.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from worker import configfile
 from worker.clock import Clock
 from worker.config import App
-from worker.deployment import view
+from worker.deployment import Deployment, view
 from worker.errors import UnavailableError
 from worker.journal import Journal
 from worker.ledger import Ledger
@@ -41,8 +42,14 @@ class Sightings:
         found = {str(one["id"]): one for one in self._journals()}
         waiting = [one for one in queued if one.id not in found]
         redact = configfile.redactor(self._app) if waiting else str
-        found |= {one.id: cleaned(view(one), redact) for one in waiting}
+        found |= {one.id: cleaned(self._shown(one), redact) for one in waiting}
         return dict(sorted(found.items())), asked
+
+    def _shown(self, queued: Deployment) -> View:
+        """Return what the ledger shows of what waits: also why."""
+        with suppress(UnavailableError):
+            return self._ledger.get(queued.id) or view(queued)
+        return view(queued)
 
     def _journals(self) -> list[View]:
         paths = sorted(self._state.journals.glob("*.jsonl"))[-NEWEST:]

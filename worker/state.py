@@ -104,6 +104,11 @@ class State:
         return self.home / "remote.json"
 
     @property
+    def ci(self) -> Path:
+        """What CI said of which revision."""
+        return self.home / "ci"
+
+    @property
     def github(self) -> Path:
         """What GitHub was told last of each revision and deployment."""
         return self.home / "github.json"

@@ -106,6 +106,8 @@ class Gate(Section):
 
     paths: tuple[str, ...] = ()
     skip_words: tuple[str, ...] = ("[skip deploy]",)
+    require_ci: bool | tuple[str, ...] = False  # any workflow's success, or each of these
+    ci_within: Annotated[float, Field(gt=0, le=10_080)] = 60  # minutes
 
     @field_validator("paths")
     @classmethod
@@ -115,6 +117,13 @@ class Gate(Section):
             if not pattern.strip() or pattern[0] in "/:" or ".." in parts or "\0" in pattern:
                 raise ValueError(f"{pattern!r} should be a path or pattern inside the repository")
         return patterns
+
+    @field_validator("require_ci")
+    @classmethod
+    def _named(cls, wanted: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+        if isinstance(wanted, tuple) and not (wanted and all(name.strip() for name in wanted)):
+            raise ValueError("should be true, false, or the names of workflows")
+        return wanted
 
     @field_validator("skip_words")
     @classmethod
@@ -146,6 +155,7 @@ Event = Literal[
     "backup_failed",
     "drill_failed",
     "disk_low",
+    "ci_missing",
     "succeeded",
 ]
 

@@ -2,7 +2,7 @@
 
 The queue is in Redis and may be lost or late; the journals are the truth. Whoever is
 ended here unrun has a journal too, so that this is known even if Redis loses all.
-Everything here needs the app's lock, but `pending` and `any`.
+Everything here needs the app's lock, but `pending`, `any` and `untold`.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from worker import configfile
 from worker.adapters.git import Checkout
 from worker.cancels import Cancel, Cancels
+from worker.ci import Result, Results, Verdict
 from worker.clock import Clock, rfc3339
 from worker.config import App
 from worker.decisions import Decisions, in_turn
@@ -19,6 +20,7 @@ from worker.deployment import Deployment, Status, view
 from worker.errors import CommandError, UnavailableError
 from worker.journal import Facts, Journal
 from worker.ledger import Ledger
+from worker.patience import Patience
 from worker.report import cleaned
 from worker.requests import Requests
 from worker.state import State
@@ -41,15 +43,77 @@ class Waiting:
         """Return the deployment to run now; end the cancelled and the superseded."""
         Cancels(self.state.cancels).sweep(self._is_long_over)
         self.end_cancelled()
-        next_one, superseded = in_turn(self.queued())
+        Results(self.state.ci).sweep(self.clock.now())
+        queued = self.queued()
+        _, superseded = in_turn(queued)
         for old, newest in superseded:
             facts = {"status": str(Status.SUPERSEDED), "superseded_by": newest.id}
             self._end(old, facts)
-        return next_one
+        over = [old for old, _ in superseded]
+        return next((one for one in queued if one not in over and self._is_let_through(one)), None)
 
     def any(self) -> bool:
         """Return whether something is to be run, ended, or carried out."""
-        return bool(self.queued() or self.pending() or Requests(self.state.requests).all())
+        return bool(self._ready() or self.pending() or Requests(self.state.requests).all())
+
+    def untold(self) -> bool:
+        """Return whether people are not told yet why something waits, or not that it is late."""
+        waiting = [one for one in self.queued() if self._waits(one)]
+        try:
+            return any(self._told(one) != self._why(one) for one in waiting)
+        except UnavailableError:
+            return False
+
+    def _ready(self) -> list[Deployment]:
+        """Return what is queued, but for the newest push if that waits for its CI."""
+        queued = self.queued()
+        newest = [one for one in queued if not one.by_person][-1:]
+        return [one for one in queued if one not in newest or not self._waits(one)]
+
+    def _waits(self, one: Deployment) -> bool:
+        return self.patience.verdict(one)[0] is Verdict.WAITS
+
+    @property
+    def patience(self) -> Patience:
+        """What a push waits for."""
+        return Patience(self.app, self.state)
+
+    def _is_let_through(self, one: Deployment) -> bool:
+        """Return whether it may run now; end what CI refused, say of the others why they wait."""
+        verdict, failed = self.patience.verdict(one)
+        if failed:
+            self._end_refused(one, failed)
+        if verdict is Verdict.WAITS:
+            self._tell(one)
+        return verdict is Verdict.PASSED
+
+    def _end_refused(self, one: Deployment, failed: Result) -> None:
+        """End what failed in CI, and decide its head: it is not tried again."""
+        redact = configfile.redactor(self.app)
+        message = f"CI failed: {failed.name} ended with {failed.conclusion}."
+        remedy = f"Mend it and push again, or run `sheetanchor deploy {self.app.name}`."
+        shown = {"step": "accept", "message": redact(message), "remedy": remedy}
+        if head := self._head(one):
+            decisions, now = Decisions(self.state.decisions), rfc3339(self.clock.now())
+            decisions.decide(head, str(Status.FAILED), one.id, now, shown["message"])
+        self._end(one, {"status": str(Status.FAILED), "error": shown})
+
+    def _tell(self, one: Deployment) -> None:
+        """Show why it waits; the queue keeps it."""
+        why = self._why(one)
+        with contextlib.suppress(UnavailableError):
+            if self.ledger and self._told(one) != why:
+                shown = cleaned(view(one), configfile.redactor(self.app))
+                self.ledger.publish(shown | {"reason": why}, one)
+                extra = {"app": self.app.name, "deployment": one.id, "why": why}
+                log.warning("deployment.waits", extra=extra)
+
+    def _told(self, one: Deployment) -> str | None:
+        shown = self.ledger.get(one.id) if self.ledger else None
+        return shown["reason"] if shown else None
+
+    def _why(self, one: Deployment) -> str:
+        return configfile.redactor(self.app)(self.patience.reason(one, self.clock.now()))
 
     def queued(self) -> list[Deployment]:
         """Return what is queued, oldest first; nothing while Redis is down."""

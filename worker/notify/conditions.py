@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.deployment import Status
+from worker.patience import NONE_CAME
 
 View = Mapping[str, Any]
 
 DEPLOYING = "deploying"  # the subject of all deployments
 RECOVERED, SUCCEEDED = "recovered", "succeeded"
 BACKUP_FAILED, DRILL_FAILED, DISK_LOW = "backup_failed", "drill_failed", "disk_low"
+CI_MISSING = "ci_missing"
 BAD = {
     Status.FAILED: "failed, and users saw nothing of it",
     Status.ROLLED_BACK: "rolled back: the old version is back",
@@ -71,6 +73,17 @@ def of_deployment(one: View) -> Condition | None:
         about=revision or "",
         deployment=one["id"],
     )
+
+
+def of_late_ci(views: Iterable[View]) -> Condition | None:
+    """Return what is wrong when a push waits for a CI run that does not come."""
+    late = [one for one in views if one["status"] == Status.QUEUED]
+    late = [one for one in late if NONE_CAME in (one["reason"] or "")]
+    if not late:
+        return None
+    one, revision = late[-1], late[-1]["requested_revision"]
+    short = f"no CI run came for {revision[:SHORT]}, which waits for it"
+    return Condition(CI_MISSING, short, one["reason"], "", about=revision, deployment=one["id"])
 
 
 def ended(views: Iterable[View]) -> list[View]:

@@ -57,12 +57,14 @@ class Noticing:
         new = [one for one in ended if _name(one) not in box["ended"]]
         found = dict(box["conditions"])
         said = [message for one in new for message in self._of_deployment(one, found)]
-        said += self._of_levels(dict(self._levels(found)), found)
+        levels = dict(self._levels(found))
+        levels["CI"] = rules.of_late_ci(views.values()), "CI answers"
+        said += self._of_levels(levels, found)
         wanted = [
             self._clean(message) for message in said if message.event in self.config.notify.on
         ]
         for message in wanted:
-            log.info("notice.made", extra={"app": self.app.name, "event": message.event})
+            log.info("notice.made", extra={"app": self.app.name, "kind": message.event})
         names = [_name(one) for one in ended]
         self._outbox.notice(box, wanted, targets, ended=names, conditions=found)
 
@@ -70,7 +72,7 @@ class Noticing:
         """Send what is due, one message to each target; a failure is noted, raised to nobody."""
         self._outbox.forget(self.config.notify.urls)
         for message, target in self._outbox.due(self.config.notify.urls):
-            extra = {"app": self.app.name, "event": message["event"], "target": target}
+            extra = {"app": self.app.name, "kind": message["event"], "target": target}
             argv = [*SENDER, self.app.name, message["id"], target]
             try:
                 answer = process.run(argv, cwd=TOP, timeout=WITHIN, env=os.environ)

@@ -6,9 +6,11 @@ documentation came after it. GitHub's list of a push's files is cut at 2,048
 commits; Git has them all.
 """
 
+from worker.ci import Verdict
 from worker.clock import rfc3339
 from worker.deployment import Status
 from worker.errors import SkippedError
+from worker.patience import Patience
 from worker.steps.attempt import Attempt
 
 
@@ -19,6 +21,8 @@ def judge(attempt: Attempt, head: str) -> None:
     """
     deployment = attempt.deployment
     person = deployment.by_person or deployment.options.get("force")
+    if not person and deployment.kind == "deploy":
+        _refuse_unproven(attempt, head)
     running = (attempt.decisions.read()["running"] or {}).get("revision")
     if (
         person
@@ -36,6 +40,19 @@ def judge(attempt: Attempt, head: str) -> None:
         reason,
         remedy=f"Run `sheetanchor deploy {attempt.app.name}` to have it all the same.",
     )
+
+
+def _refuse_unproven(attempt: Attempt, head: str) -> None:
+    """Raise SkippedError while CI did not pass the head, to which the branch may have moved.
+
+    Nothing is decided about it: its own push, or a look at the remote, waits for its CI.
+    """
+    verdict, _ = Patience(attempt.app, attempt.state).of(head)
+    if verdict is not Verdict.PASSED:
+        raise SkippedError(
+            f"The branch is at {head[:12]}, of which CI has not said that it is good.",
+            remedy="It is deployed once CI has passed it.",
+        )
 
 
 def _by_words(attempt: Attempt, running: str, head: str) -> str | None:
