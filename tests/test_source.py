@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import logging
 import re
 from pathlib import Path
 
@@ -96,6 +97,23 @@ def test_nothing_says_what_would_remove_data(path):
 def test_no_script_says_what_would_remove_data(path):
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     assert [line for line in lines for phrase in PHRASES if re.search(phrase, line)] == []
+
+
+def fields_of_logs(tree):
+    """Return the keys of what is logged with an event: `extra={...}`, or a dict named extra."""
+    for node in ast.walk(tree):
+        passed = isinstance(node, ast.keyword) and node.arg == "extra"
+        named = isinstance(node, ast.Assign) and "extra" in map(ast.unparse, node.targets)
+        for one in ast.walk(node.value) if passed or named else ():
+            if isinstance(one, ast.Dict):
+                yield from (key.value for key in one.keys if isinstance(key, ast.Constant))
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(TOP)))
+def test_no_log_field_has_a_name_of_logging_itself(path):
+    taken = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}  # a KeyError, there
+    taken |= {"time", "level", "event", "traceback"}  # our own
+    assert taken.isdisjoint(fields_of_logs(ast.parse(path.read_text())))
 
 
 @pytest.mark.parametrize(

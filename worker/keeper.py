@@ -35,7 +35,7 @@ class Keeper(threading.Thread):
         child: Child | None = None
         while not self._stopping.wait(LOOKS_EVERY):
             if child is not None and (code := child.ended()) is not None:
-                log.error("process.ended", extra={"process": "slow", "exit": code})
+                log.error("process.ended", extra={"child": "slow", "exit": code})
                 child = None
             elif child is None and self._is_wanted():
                 argv = [sys.executable, "-m", "worker.slow_bells"]
