@@ -71,8 +71,8 @@ class Reserve:
             if error.errno not in FULL:
                 raise
             raise FullError(
-                f"The disk of {self.path.parent} is full: a deployment's journal could not be"
-                f" written to its end.",
+                f"The disk of {self.path.parent} is full: a deployment could not be brought to"
+                " its end there, nor back.",
                 remedy="Free some space there; the head is then tried again.",
             ) from error
 

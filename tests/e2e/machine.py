@@ -34,7 +34,7 @@ class Machine:
     def __init__(self, home):
         # Docker's sockets lie deep below: their paths must stay under 108 bytes.
         self.home, self.run = home, Path(f"/run/sa-{secrets.token_hex(4)}")
-        home.mkdir()
+        home.mkdir(exist_ok=True)  # its disk for Docker may be mounted below
         self.address = f"unix://{self.run}/docker.sock"
         self.cgroup = f"/{self.run.name}"
         self.dockerd = None

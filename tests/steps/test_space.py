@@ -118,6 +118,20 @@ def test_images_of_a_docker_on_another_host_need_nothing_here(deploying, tmp_pat
     assert len(needed(deploying)) == 3
 
 
+def test_something_is_held_on_dockers_disk_only_where_it_is_one_of_ours(deploying, tmp_path):
+    assert space.docker_root(deploying) == str(tmp_path / "docker")
+
+    readonly = ["mount", "-t", "tmpfs", "-o", "size=1m,ro", "tmpfs", tmp_path / "docker"]
+    subprocess.run(readonly, check=True)
+    try:
+        assert space.docker_root(deploying) is None
+    finally:
+        subprocess.run(["umount", tmp_path / "docker"], check=True)
+
+    deploying.engine.place_of_images = lambda _: (tmp_path / "elsewhere", 0)
+    assert space.docker_root(deploying) is None
+
+
 def test_restore_needs_room_for_its_safety_backup_and_its_journal_alone(deploying):
     deploying.deployment.kind = "restore"
 

@@ -39,6 +39,11 @@ def total_bytes(folder: Path) -> int:
     return shutil.disk_usage(_nearest(folder)).total
 
 
+def is_ours(folder: Path) -> bool:
+    """Return whether a folder is there, and this process may make files in it."""
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
 def device(folder: Path) -> int:
     """Return which file system a folder is on, or will be made on."""
     return _nearest(folder).stat().st_dev

@@ -7,7 +7,9 @@ import docker
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from worker.errors import StepError, UnavailableError
+from worker.errors import FullError, StepError, UnavailableError
+
+FULL = "no space left on device"  # the C library's words, as Go has them
 
 
 @contextmanager
@@ -19,6 +21,11 @@ def translated(what: str) -> Iterator[None]:
         if error.response is not None and error.response.status_code < 500:  # noqa: PLR2004
             raise StepError(
                 f"Docker refused to {what}: {error.explanation}.", remedy="See Docker's words."
+            ) from error
+        if FULL in str(error.explanation):
+            raise FullError(
+                f"Docker's disk is full; it failed to {what}: {error.explanation}.",
+                remedy="Free some space on it (docker system df tells what takes it).",
             ) from error
         raise UnavailableError(
             f"Docker failed to {what}: {error.explanation}.", remedy="Look at dockerd's log."

@@ -125,10 +125,15 @@ class Attempt:
 
     @property
     def reserves(self) -> tuple[Reserve, ...]:
-        """What is given up on a full disk: for our own end, and for Git's move back."""
+        """What is given up on a full disk: for our own end, for Git's move back, and for Docker.
+
+        A stopped container needs some blocks to be started again (seen).
+        """
         git_dir = self.checkout.git_dir
         of_git = (Reserve(git_dir / "sheetanchor-reserve"),) if git_dir.is_dir() else ()
-        return (self.state.reserve, *of_git)
+        root = self.fact("preflight", "docker", {}).get("root")
+        of_docker = (Reserve(Path(root, f"sheetanchor-reserve-{self.app.name}")),) if root else ()
+        return (self.state.reserve, *of_git, *of_docker)
 
     @property
     def containers(self) -> list[Container]:

@@ -73,6 +73,7 @@ def run(attempt: Attempt) -> Facts:
         "restore_from": restore_from,
         "left_behind": left_behind.found(attempt),
         "space": room,
+        "docker": {"root": space.docker_root(attempt)},
         "new_warnings": _about_backups(attempt) + addresses.doubts(attempt, containers),
         "urls_failing": [url.url for url in app.health.urls if health.ask(url)],
     }

@@ -78,6 +78,12 @@ def judge(attempt: Attempt, containers: Iterable[Container], revision: str) -> l
     ]
 
 
+def docker_root(attempt: Attempt) -> str | None:
+    """Return Docker's own folder, if it is on a disk of this host, and we may write there."""
+    root, _ = attempt.engine.place_of_images(frozenset())
+    return str(root) if disk.is_ours(root) else None
+
+
 def by_disk(needs: Iterable[Need]) -> list[Disk]:
     """Return the needs added up by file system, in their order."""
     found: dict[int, list[Need]] = {}
