@@ -16,7 +16,7 @@ from typing import IO
 
 import gevent  # it ships no types
 from flask import current_app, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from webhook.address import Networks, come_from, neighbourhood
 from webhook.limits import Limits
@@ -59,6 +59,8 @@ def let_in() -> None:
             "Send `Authorization: Bearer TOKEN`; `sheetanchor token create` makes one.",
         )
     g.token = token
+    if isinstance(request.routing_exception, MethodNotAllowed):
+        return  # who may come in is told which methods there are
     role = needed(request.endpoint, request.method)
     if not token.role.covers(role):
         raise RefusedError(

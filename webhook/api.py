@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from webhook import answers
 from webhook.answers import Apps, Backups, Deployment, Deployments, Queued
@@ -48,7 +48,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=LONGEST_PAGE)]
+Limit = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(_digits)]
 
 
 class DeploymentsPage(Query):
@@ -65,8 +65,20 @@ class BackupsPage(Query):
     before: str = Field("", pattern=BACKUP_ID.pattern, json_schema_extra=_without_default)
 
 
+REVISION_UNPULLED: dict[str, Any] = {
+    "required": ["revision", "pull"],
+    "properties": {"revision": {"type": "string"}, "pull": {"const": False}},
+}
+CONFIRMED_TO_RESTORE: dict[str, Any] = {
+    "if": {"required": ["data"], "properties": {"data": {"const": "restore"}}},
+    "then": {"required": ["confirm"], "properties": {"confirm": {"type": "string"}}},
+}
+
+
 class Deploy(Asked):
     """`POST apps/<app>/deployments`."""
+
+    model_config = ConfigDict(json_schema_extra={"not": REVISION_UNPULLED})
 
     revision: Revision | None = None
     force: bool = False
@@ -77,6 +89,8 @@ class Deploy(Asked):
 class Rollback(Asked):
     """`POST apps/<app>/rollback`; `confirm` is the app's name, needed to restore data."""
 
+    model_config = ConfigDict(json_schema_extra=CONFIRMED_TO_RESTORE)
+
     to: DeploymentId | None = None
     data: Literal["keep", "restore"] = "keep"
     confirm: str | None = None
@@ -86,7 +100,7 @@ class Rollback(Asked):
 class Restore(Asked):
     """`POST apps/<app>/backups/<id>/restore`; `confirm` is the app's name."""
 
-    confirm: str | None = None
+    confirm: str
     only: Literal["mongodb", "uploads", "env"] | None = None
     reason: Reason | None = None
 

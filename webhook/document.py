@@ -94,7 +94,9 @@ def _operation(rule: Rule, method: str, about: str, one: Call) -> Json:
     }
     content = one.sends or ({JSON: {"schema": _ref(one.takes)}} if one.takes else None)
     if content:
-        found["requestBody"] = {"content": dict(content), "required": bool(one.sends)}
+        fields = one.takes.model_fields.values() if one.takes else ()
+        required = bool(one.sends) or any(field.is_required() for field in fields)
+        found["requestBody"] = {"content": dict(content), "required": required}
     return found
 
 

@@ -20,7 +20,7 @@ from worker.cancels import Cancel, Cancels
 from worker.clock import rfc3339
 from worker.config import App
 from worker.deployment import Deployment, Status, new_id, refused_for
-from worker.errors import EndedError, NotFoundError, UnavailableError
+from worker.errors import EndedError, NotFoundError, UnavailableError, UsageError
 from worker.holds import refuse_inconsistent, refuse_lost_data
 from worker.requests import (
     APPROVE,
@@ -72,10 +72,14 @@ def cancel(deployment: str, asked: Why) -> ResponseReturnValue:
 
 
 @bp.post("/deployments/<deployment>/approve")
-@call(takes=Why, gives={202: Queued})
+@call(takes=Why, gives={202: Queued}, may=(409,))
 def approve(deployment: str, asked: Why) -> ResponseReturnValue:
     """Approve the new privileges, or the lost mounts, of a refused revision; queue it anew."""
-    what, order = refused_for(deployment_named(deployment)), _order(deployment)
+    shown, order = deployment_named(deployment), _order(deployment)
+    try:
+        what = refused_for(shown)
+    except UsageError as error:  # asked rightly, of one that is not so
+        raise EndedError(error.message, remedy=error.remedy) from error
     _leave(app_named(order.app), APPROVE, line(asked.reason), deployment)
     return accepted(
         intake().request(

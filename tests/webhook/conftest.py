@@ -112,7 +112,7 @@ def deliver(client):
 class Gunicorn:
     """The web process as production starts it."""
 
-    def __init__(self, home, config_path, redis_url):
+    def __init__(self, home, config_path, redis_url, *, bind=None, app="webhook.wsgi:app"):
         self.socket = home / "web.sock"
         self.log = home / "web.log"
         self.state_dir = home / "state"
@@ -121,7 +121,7 @@ class Gunicorn:
             "SHEETANCHOR_REDIS_URL": redis_url,
         }
         argv = [sys.executable, "-m", "gunicorn", "--config", "python:webhook.gunicorn_conf"]
-        argv += ["--bind", f"unix:{self.socket}", "webhook.wsgi:app"]
+        argv += ["--bind", bind or f"unix:{self.socket}", app]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
 

@@ -160,7 +160,7 @@ def test_approval_queues_the_deployment_anew_in_the_admins_name(
 
 
 @pytest.mark.parametrize(
-    ("role", "privileges", "code"), [("deploy", "x", 403), ("admin", "", 400)], ids=str
+    ("role", "privileges", "code"), [("deploy", "x", 403), ("admin", "", 409)], ids=str
 )
 def test_approval_by_others_or_of_nothing_is_refused(
     client, bearer, state, ledger, queued, role, privileges, code
