@@ -133,6 +133,7 @@ def test_resume_over_data_that_was_not_put_back_needs_a_reason(client, deployer,
 def refused(ledger, queued, **step):
     facts = {"new_privileges": "service web is privileged", **step}
     pull = {"name": "pull", "phase": "deploy", "status": "failed", "facts": facts}
+    pull |= {"started_at": queued.queued_at, "seconds": 1.5}
     ledger.publish(view(queued) | {"status": "failed", "steps": [pull]}, queued)
 
 
