@@ -127,8 +127,9 @@ def read(folder: Path) -> Manifest:
     found = _CHECKSUM.search(text, max(0, len(text) - _LAST))
     if found is None:
         raise _unusable(path, "has no checksum at its end")
-    zeroed = text[: found.start(1)] + _ZEROS + text[found.end(1) :]
-    if hashlib.sha256(zeroed).hexdigest().encode() != found[1]:
+    digest = hashlib.sha256(memoryview(text)[: found.start(1)])
+    digest.update(_ZEROS + text[found.end(1) :])
+    if digest.hexdigest().encode() != found[1]:
         raise _unusable(path, "is damaged: its checksum does not fit")
     try:
         return _manifest(path, _body(text))
@@ -186,12 +187,13 @@ def _body(text: bytes) -> Any:
 
 
 def _in_parts(text: bytes) -> Json | None:
-    head, begins, rest = text.partition(_FILES)
-    files = Files.in_text(text, len(head) + len(begins)) if begins else None
-    if files is None or not rest.startswith(_END, len(files.text)):
+    begin = text.find(_FILES)
+    files = Files.in_text(text, begin + len(_FILES)) if begin >= 0 else None
+    end = begin + len(_FILES) + len(files.text) if files is not None else 0
+    if files is None or not text.startswith(_END, end):
         return None
     # Each part must be an object of its own: so the files are a field of the whole one.
-    before, after = json.loads(head + b"}"), json.loads(b"{" + rest[len(files.text) + len(_END) :])
+    before, after = json.loads(text[:begin] + b"}"), json.loads(b"{" + text[end + len(_END) :])
     return None if "files" in before.keys() | after.keys() else {**before, "files": files, **after}
 
 
