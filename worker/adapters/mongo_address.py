@@ -51,6 +51,16 @@ class Address:
         return f"{','.join(sorted(self.servers))}/{','.join(sorted(self.databases))}"
 
 
+def spelled(uri: str, databases: Collection[str] = ()) -> str | None:
+    """Return where a URI leads in its own words, without user and password.
+
+    Unlike an `Address`, of which an interface that is down changes the sense.
+    """
+    parts = _URI.match(uri.strip())
+    named = ",".join(sorted(databases)) or (parts["path"] if parts else "")
+    return f"{parts['hosts']}/{named}" if parts else None
+
+
 def _server(host: str) -> str:
     literal = re.fullmatch(r"\[([^\]]*)\](?::(\d+))?", host)
     name, port = literal.groups() if literal else host.partition(":")[::2]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.adapters import compose as compose_adapter
+from worker.adapters import mongo_address
 from worker.adapters.compose import Compose
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
@@ -122,6 +123,12 @@ class Attempt:
     def mongodb_uri(self) -> str | None:
         """What `data.mongodb` names, read when first asked for. Raises GuardError."""
         return mongodb_uri(self.app, self.state.scratch)
+
+    @property
+    def databases_at(self) -> str | None:
+        """Where the app's databases are, as its URI says it; without a secret."""
+        uri = self.mongodb_uri if self.mongo else None
+        return mongo_address.spelled(uri, self.app.data.databases) if uri else None
 
     @property
     def reserves(self) -> tuple[Reserve, ...]:

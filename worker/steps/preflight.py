@@ -66,6 +66,7 @@ def run(attempt: Attempt) -> Facts:
         "author": author,
         "branch_head": branch_head,
         "project": project,
+        "databases_at": attempt.databases_at,
         "head": {"revision": head.revision, "ref": head.ref},
         "containers": [one.as_dict() for one in containers],
         "old_release": old.id if old else None,

@@ -24,6 +24,7 @@ WATCHED = 1.0  # seconds in which nobody may write, before and after
 
 def run(attempt: Attempt) -> Facts:
     """Restore the phase's baseline, or what a person asked for."""
+    _refuse_other_databases(attempt)
     if awake := _awake(attempt):
         _stop_again(attempt, awake)
     only = None if attempt.going_back else attempt.deployment.options.get("only")
@@ -42,6 +43,17 @@ def run(attempt: Attempt) -> Facts:
     if found["env_restored"] and attempt.deployment.kind == "restore" and not attempt.going_back:
         _render_with_the_restored_env(attempt)
     return found
+
+
+def _refuse_other_databases(attempt: Attempt) -> None:
+    """Refuse when the app's URI leads elsewhere by now: what is there was never backed up."""
+    was, now = attempt.fact("preflight", "databases_at"), attempt.databases_at
+    if was and now and was != now:
+        raise GuardError(
+            f"The app's databases were at {was} when this deployment began, and"
+            f" {attempt.app.data.mongodb} names {now}.",
+            remedy=f"Name {was} there again.",
+        )
 
 
 def _awake(attempt: Attempt) -> list[Container]:
