@@ -1,16 +1,18 @@
 """Journals that nobody can finish: torn, damaged, copied by hand, or a newer sheetanchor's."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
+from tests.clocks import LateClock
 from tests.deployments import asked_for
-from worker import configfile, recovery
+from worker import configfile, recovery, surroundings
 from worker.adapters.containers import Container
 from worker.clock import SystemClock
 from worker.decisions import judge
 from worker.deployment import Deployment
-from worker.errors import DiedError, HeldError
+from worker.errors import ConfigError, DiedError, HeldError
 from worker.jobs import Runner
 from worker.journal import Journal
 
@@ -91,6 +93,30 @@ def test_damaged_journal_of_a_deployment_that_had_ended_is_only_set_aside(runner
     assert recovered(runner) == []
     assert not path.exists()
     assert runner.decisions.read()["hold"] is None
+
+
+def test_version_that_served_long_and_whose_release_is_damaged_is_left_to_a_person(
+    runner, monkeypatch
+):
+    """It was tried every 5 seconds, for ever, and nobody was told."""
+    monkeypatch.setattr(surroundings, "wait_for_both", lambda *_: None)
+    yesterday = LateClock(timedelta(days=-1))
+    journal = Journal.begin(runner.state.journals, asked_for(app="shop"), yesterday)
+    journal.append("deploy", "switch", "intent", {"up": True})
+    release = runner.state.releases / journal.path.stem
+    release.mkdir()
+    (release / "images.json").write_bytes(b"\0" * 80)
+
+    assert recovered(runner) == [(journal.path.stem, "inconsistent")]
+    assert runner.decisions.read()["hold"]["kind"] == "inconsistent"
+
+
+def test_decisions_that_cannot_be_read_are_named_with_what_to_do(runner):
+    runner.decisions.path.write_text("{")
+
+    with pytest.raises(ConfigError, match=f"{runner.decisions.path} could not be read") as told:
+        runner.decisions.read()
+    assert "freeze" in told.value.remedy
 
 
 def test_a_copy_that_a_person_made_of_an_open_journal_is_not_gone_back_on(runner):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.clock import Clock
 from worker.decisions import Decisions
+from worker.errors import ConfigError
 from worker.journal import Journal, journals
 
 
@@ -39,7 +40,7 @@ def abandoned(apps: Path, known: Collection[str], clock: Clock) -> Iterator[Aban
             continue
         try:
             what, project = _in_the_middle(home, there), _project(there)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
             what, project = f"what it left in {home} cannot be read ({error})", None
         if what:
             yield Abandoned(home.name, project, what)

@@ -20,7 +20,7 @@ from typing import Any
 from worker import durable
 from worker.clock import parse, rfc3339
 from worker.deployment import Deployment, Status
-from worker.errors import HeldError, SkippedError
+from worker.errors import ConfigError, HeldError, SkippedError
 from worker.reserve import Reserve
 
 UNTIL_ENDED = ("frozen", "inconsistent")  # holds that only a person ends
@@ -39,9 +39,19 @@ class Decisions:
     path: Path
 
     def read(self) -> dict[str, Any]:
-        """Return `running`, `head`, `hold`, the last `ended` hold and `put_off`: dicts or None."""
+        """Return `running`, `head`, `hold`, the last `ended` hold and `put_off`: dicts or None.
+
+        Raises ConfigError for a damaged file: without it every hold would be forgotten.
+        """
         keys = ("running", "head", "hold", "ended", "put_off")
-        return dict.fromkeys(keys) | (durable.read_json(self.path) or {})
+        try:
+            return dict.fromkeys(keys) | (durable.read_json(self.path) or {})
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{self.path} could not be read: {error}.",
+                remedy="Mend it by hand; it is JSON. If you move it away instead, every hold is"
+                " forgotten, and what runs, too: freeze the app right after.",
+            ) from error
 
     def write(self, **changes: dict[str, Any] | None) -> None:
         """Replace these entries; on disk when this returns. The caller holds the lock."""

@@ -188,8 +188,8 @@ class Pipeline:
             if target := attempt.new_release():
                 switch.confirm(attempt, target)
                 health.wait_until_stable(attempt, target)
-        except SheetanchorError as failure:
-            why = f"The new version has served for long, and is not well: {failure.message}"
+        except Exception as failure:  # noqa: BLE001 - whatever it was, a person must look
+            why = f"The new version has served for long, and is not well: {failure}"
             return self._inconsistent(error, why)
         attempt.say("the new version has served people for long and is well: it stays")
         self._record("deploy", "commit", "done", {"new_warnings": [error["message"]]})
