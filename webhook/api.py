@@ -26,7 +26,6 @@ from webhook.asking import (
 from webhook.calls import call
 from worker.config import App
 from worker.errors import NotFoundError, UsageError
-from worker.formats import BACKUP_ID
 from worker.requests import SLOW, Requests
 from worker.state import State
 
@@ -62,7 +61,7 @@ class BackupsPage(Query):
     """`?limit=&before=`; `before` is the `next` of the page before."""
 
     limit: Limit = PAGE
-    before: str = Field("", pattern=BACKUP_ID.pattern, json_schema_extra=_without_default)
+    before: str = Field("", min_length=1, max_length=255, json_schema_extra=_without_default)
 
 
 REVISION_UNPULLED: dict[str, Any] = {

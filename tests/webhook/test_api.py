@@ -343,7 +343,7 @@ def test_backups_are_listed(client, reader, ledger):
     second = client.get(f"{path}?limit=2&before={first['next']}", headers=reader).json
     assert [one["id"] for one in [*first["backups"], *second["backups"]]] == ids
     assert second["next"] is None
-    for query, status in (("before=20261122_143009", 404), ("before=../x", 400), ("page=2", 400)):
+    for query, status in (("before=20261122_143009", 404), ("before=../x", 404), ("page=2", 400)):
         assert client.get(f"{path}?{query}", headers=reader).status_code == status
 
 
