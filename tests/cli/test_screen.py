@@ -94,6 +94,17 @@ def test_live_view_shows_how_far_it_is_until_the_next_line():
     assert "backup ... 0 s  backup: 3.0 MiB of 4.0 MiB, 1.0 MiB/s, 1 s left" in stream.getvalue()
 
 
+def test_live_view_of_a_narrow_terminal_shows_two_lines_of_it_and_no_more():
+    stream = io.StringIO()
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=40)
+    view = LiveView(console)
+    view.line(Passing("backup: 3.0 MiB of 4.0 MiB, 1.0 MiB/s, 1 s left, 1,234 documents, 3 files"))
+    console.print(view)
+    shown = stream.getvalue().splitlines()
+    assert len(shown) == 2
+    assert "1 s left, 1,234 documents" in shown[1]
+
+
 def test_screen_is_plain_lines_where_there_is_no_terminal():
     with opened() as screen:
         assert isinstance(screen, Lines)

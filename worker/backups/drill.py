@@ -64,7 +64,7 @@ def drill(source: Source, backup: Backup, report: Callable[[str], None]) -> Dril
     """
     with reading(backup.path):
         began = source.clock.monotonic()
-        manifest = checked(source, backup, None, None)
+        manifest = checked(source, backup, None, None, report)
         scratch = Scratch(source)
         try:
             scratch.make()

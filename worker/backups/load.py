@@ -86,6 +86,7 @@ class Load:
         `backup` must stay open until the swap, which reads time series again.
         """
         self._backup = backup
+        self._progress.begin()
         with Builds(self._indexes.build, self._writer.drop) as builds:
             for staged, entry in self._staged.items():
                 self._load(backup, staged, entry, builds.look)

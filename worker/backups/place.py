@@ -69,6 +69,7 @@ class Place:
         """Copy what differs beside the live files, and prove that it arrived whole."""
         self._refuse_mounts_in_the_way()
         copied = self._to_copy
+        self._progress.begin()
         self._live.make_folder(STAGING)
         for number, entry in enumerate(copied):
             folder = _staging_at(self._mount_of(entry.path))

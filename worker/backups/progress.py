@@ -11,6 +11,7 @@ from worker.clock import Clock, SystemClock
 from worker.redact import Passing
 
 EVERY = 2.0  # seconds
+KNOWN = 100  # from a hundredth on, the rate says how long the rest will take
 
 
 class Progress:
@@ -28,6 +29,10 @@ class Progress:
         self._what = what
         self._began = self._last = self._clock.monotonic()
         self._bytes = self._documents = self._files = 0
+
+    def begin(self) -> None:
+        """Count the time from now on: what is prepared first is no part of it."""
+        self._began = self._last = self._clock.monotonic()
 
     def tick(self, text: Callable[[], str]) -> None:
         """Report, if it is time to."""
@@ -60,11 +65,11 @@ class Progress:
         rate = self._bytes / seconds if seconds else 0.0
         done = f"{size_text(self._bytes)} of {size_text(self.whole)}"
         told = [done if self.whole >= self._bytes else f"{size_text(self._bytes)} so far"]
+        told += [f"{size_text(rate)}/s"]  # before what a narrow terminal cuts off
+        if rate and self._bytes <= self.whole <= self._bytes * KNOWN:
+            told.append(f"{duration((self.whole - self._bytes) / rate)} left")
         told += [f"{self._documents:,} documents"] if self._documents else []
         told += [f"{self._files:,} files"] if self._files else []
-        told += [f"{size_text(rate)}/s"]
-        if rate and self.whole >= self._bytes:
-            told.append(f"{duration((self.whole - self._bytes) / rate)} left")
         return f"{self._what}: {', '.join(told)}"
 
 

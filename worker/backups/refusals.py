@@ -5,17 +5,26 @@ one, one whose manifest somebody wrote to lead elsewhere. (Paths that leave the 
 no files of the backup, so `verify` misses them there.) Each refusal says what to do.
 """
 
+from collections.abc import Callable
+
 from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import OURS
 from worker.backups.catalogue import Backup
 from worker.backups.difference import PARTS
 from worker.backups.manifest import FEATURES, Manifest
+from worker.backups.progress import Progress
 from worker.backups.source import Source
 from worker.backups.verify import verify
 from worker.errors import RestoreError, UsageError
 
 
-def checked(target: Source, backup: Backup, only: str | None, to_database: str | None) -> Manifest:
+def checked(
+    target: Source,
+    backup: Backup,
+    only: str | None,
+    to_database: str | None,
+    report: Callable[[str], None],
+) -> Manifest:
     """Return the manifest of a backup that is whole, belongs here and could be restored.
 
     Nothing is touched. Raises BackupError, UsageError, RestoreError or UnavailableError.
@@ -32,7 +41,7 @@ def checked(target: Source, backup: Backup, only: str | None, to_database: str |
             f"The backup {backup.id} is of {backup.app}, not of {target.app.name}.",
             remedy=f"Name a backup of {target.app.name}.",
         )
-    manifest = verify(backup.path)
+    manifest = verify(backup.path, Progress(report, target.clock, "read back").file)
     if manifest.app != target.app.name:
         raise UsageError(f"{backup.path} is of {manifest.app}.", remedy="Name another backup.")
     if only in (None, "mongodb") and manifest.databases:

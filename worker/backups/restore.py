@@ -69,7 +69,7 @@ def restore(
     that does not belong here, RestoreError when it could not be done: its message says
     whether live data was touched.
     """
-    manifest = checked(target, backup, only, to_database)
+    manifest = checked(target, backup, only, to_database, report)
     with _in_our_words():
         if to_database is not None:
             return RestoreResult(

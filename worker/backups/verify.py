@@ -45,10 +45,10 @@ Tick = Callable[[int, int], None]
 Check = Callable[[], Fault | None]
 
 
-def verify(folder: Path) -> Manifest:
+def verify(folder: Path, tick: Tick = lambda *_: None) -> Manifest:
     """Return the manifest of a backup that is whole. Raises BackupError naming the file."""
     found = manifests.read(folder)
-    faults = check(folder, found)
+    faults = check(folder, found, tick=tick)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise BackupError(

@@ -18,6 +18,7 @@ from worker.journal import Record
 from worker.redact import Passing, plain
 from worker.report import Screen
 
+WORD = 10  # columns
 _clock = SystemClock()
 
 
@@ -68,7 +69,7 @@ class LiveView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._story = Story()
-        self._step, self._since, self._last = "starting", _clock.monotonic(), ""
+        self._step, self._since, self._last = "", _clock.monotonic(), ""
 
     def record(self, record: Record) -> None:
         """Show that a step began, or print that it ended."""
@@ -86,8 +87,11 @@ class LiveView:
     def __rich__(self) -> Text:
         """Return what is drawn, several times a second."""
         seconds = _clock.monotonic() - self._since
-        shown = Text(f"{self._step} {seconds:.0f} s  ", no_wrap=True, overflow="ellipsis")
-        return shown.append(self._last, style="dim")
+        shown = Text(f"{self._step} {seconds:.0f} s  ".lstrip(), overflow="fold")
+        shown.append(self._last, style="dim")
+        wide = 2 * self._console.width - WORD  # lines end between words
+        shown.truncate(wide, overflow="ellipsis")
+        return shown
 
 
 @contextmanager
