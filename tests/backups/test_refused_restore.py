@@ -8,6 +8,7 @@ import pytest
 
 from tests.backups.forging import forge_collection
 from tests.backups.support import fingerprint, running_mongod, thynk_on, tree
+from worker.adapters import disk as disks
 from worker.adapters.files_tree import Tree
 from worker.adapters.mongo_writer import Writer
 from worker.backups import catalogue
@@ -142,16 +143,24 @@ def test_a_disk_that_is_mounted_where_the_backup_has_a_file_is_refused_untouched
     assert thynk.db.c.count_documents({}) == 1
 
 
-def test_a_backup_that_fills_its_disk_leaves_the_others_and_gives_the_space_back(thynk, disk):
+def test_a_backup_that_fills_its_disk_leaves_the_others_and_gives_the_space_back(
+    thynk, disk, monkeypatch
+):
     there = disk(16)
     thynk = _backed_up_to(thynk, there)
     (thynk.uploads / "big").write_bytes(os.urandom(9 * MIB))
     thynk.db.c.insert_one({"_id": 1})
     first = thynk.backup()
     free = os.statvfs(there).f_bavail
-    (thynk.uploads / "big").write_bytes(os.urandom(9 * MIB))
-    with pytest.raises(BackupError, match=r"could not be made: No space left"):
-        thynk.backup(previous=first)
+    for write in (lambda path: path.write_bytes(os.urandom(9 * MIB)), sparse):
+        (thynk.uploads / "big").unlink()
+        write(thynk.uploads / "big")
+        with pytest.raises(FullError, match=r"needs 9\.0 MiB for uploads that changed"):
+            thynk.backup(previous=first)
+    with monkeypatch.context() as unseen:  # the app writes faster than we look
+        unseen.setattr(disks, "free_bytes", lambda _: 1 << 40)
+        with pytest.raises(BackupError, match=r"could not be made: No space left"):
+            thynk.backup(previous=first)
     (thynk.uploads / "big").unlink()
     thynk.db.c.insert_many({"blob": os.urandom(MIB)} for _ in range(9))
     with pytest.raises(BackupError, match=r"could not be made: No space left"):
@@ -160,6 +169,11 @@ def test_a_backup_that_fills_its_disk_leaves_the_others_and_gives_the_space_back
     assert [one.name for one in there.iterdir()] == [first.id]
     assert catalogue.backups(there, "thynk") == [first]
     verify(first.path)
+
+
+def sparse(path):
+    path.touch()
+    os.truncate(path, 9 * MIB)
 
 
 def _backed_up_to(thynk, folder):

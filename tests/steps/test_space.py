@@ -1,10 +1,12 @@
 """What a deployment needs of each disk, on real file systems."""
 
+import os
 import subprocess
 from types import SimpleNamespace
 
 import pytest
 
+from worker.adapters import disk
 from worker.errors import FullError
 from worker.reserve import SIZE
 from worker.steps import space
@@ -110,6 +112,13 @@ def test_uploads_that_a_backup_has_already_are_counted_once(deploying, monkeypat
     monkeypatch.setattr(space.catalogue, "newest_verified", lambda _: backup_of())
 
     assert needed(deploying)[0] == space.ROOM + 3 * DOCUMENTS + UPLOADS
+
+
+def test_a_sparse_upload_counts_as_large_as_its_copy(tmp_path):
+    (tmp_path / "film").touch()
+    os.truncate(tmp_path / "film", 5 << 30)
+
+    assert disk.tree_bytes(tmp_path) == 5 << 30
 
 
 def test_images_of_a_docker_on_another_host_need_nothing_here(deploying, tmp_path):

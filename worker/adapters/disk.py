@@ -7,12 +7,16 @@ from pathlib import Path
 
 
 def tree_bytes(folder: Path) -> int:
-    """Return the bytes that the files below a folder take; 0 when it is not there."""
+    """Return the bytes that the files below a folder take, or a copy of them would.
+
+    A sparse file is copied whole. 0 when the folder is not there.
+    """
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(Path(place) / name).st_blocks * 512
+                found = os.lstat(Path(place) / name)
+                total += max(found.st_blocks * 512, found.st_size)
             except FileNotFoundError:  # the app removed it while we looked
                 continue
     return total

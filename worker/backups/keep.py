@@ -10,7 +10,7 @@ import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from worker.adapters import files
+from worker.adapters import disk, files
 from worker.adapters.files import Stat, closing
 from worker.adapters.files_tree import Scan, Tree
 from worker.backups.file_entries import (
@@ -26,7 +26,7 @@ from worker.backups.links import Links
 from worker.backups.progress import Progress
 from worker.backups.source import STAGING, Source
 from worker.backups.text import size_text
-from worker.errors import BackupError
+from worker.errors import BackupError, FullError
 
 TRIES = 3
 # A file vanished, or became something else. What is there and cannot be read must not be
@@ -69,6 +69,31 @@ class Keep:
         for path in self._source.config_files:
             with contextlib.suppress(OSError):
                 self._progress.whole += path.stat().st_size
+
+    def refuse_full_disk(self) -> None:
+        """Raise FullError where what was seen and cannot be linked does not fit.
+
+        To fill the disk first would end a mongod on it. A sparse file is copied whole.
+        """
+        free = disk.free_bytes(self._folder)
+        if self._progress.whole <= free:
+            return
+        needed = sum(
+            seen.size
+            for root, there in self._first.items()
+            for path, seen in there.items()
+            if not self._is_kept(f"uploads/{root}/{path}", seen)
+        )
+        if needed > free:
+            raise FullError(
+                f"The backup needs {size_text(needed)} for uploads that changed, and"
+                f" {size_text(free)} are free beside {self._folder}.",
+                remedy="Free some space, or move backup.dir to another disk.",
+            )
+
+    def _is_kept(self, stored: str, seen: Stat) -> bool:
+        earlier = self._before.get(stored)
+        return earlier is not None and is_same_file(earlier, seen)
 
     def run(self) -> list[FileEntry]:
         """Return what was copied: folders before what is in them."""

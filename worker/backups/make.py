@@ -49,7 +49,8 @@ def make(
 
     `previous` may be linked to where nothing changed. `report` gets a line for each
     collection and uploads folder; what it raises ends the backup. Raises BackupError
-    when it cannot be made or does not read back, UnavailableError when MongoDB is away.
+    when it cannot be made or does not read back, UnavailableError when MongoDB is away,
+    FullError when there is no room.
     """
     if kind not in KINDS:
         raise UsageError(
@@ -136,6 +137,7 @@ def _written(
     progress.whole = mongo.size() if mongo else 0
     keep = Keep(source, partial, links, report=order.report, progress=progress)
     keep.look()
+    keep.refuse_full_disk()
     dumped = _NO_DATABASE
     if mongo:
         with Tree(partial) as tree:
