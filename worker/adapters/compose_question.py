@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.adapters import compose_command
+from worker.adapters import compose_command, compose_plain
 from worker.errors import CommandError, GuardError
 
 RENDER = 60.0  # seconds
@@ -54,6 +54,12 @@ def interpolated(texts: Sequence[str], directory: Path, env_file: Path | None) -
 
     Raises GuardError.
     """
+    if env_file and (read := compose_plain.interpolated(texts, env_file)) is not None:
+        return read
+    return _asked(texts, directory, env_file)
+
+
+def _asked(texts: Sequence[str], directory: Path, env_file: Path | None) -> list[str]:
     values = {f"_{number}": text for number, text in enumerate(texts)}
     asked = {"name": "question", "services": {"x": {"image": "x", "environment": values}}}
     argv = ["--project-directory", str(directory)]
