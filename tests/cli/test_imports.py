@@ -31,6 +31,14 @@ def test_what_reads_files_only_imports_no_client_of_docker_or_mongodb(module):
     assert done.stdout.strip() == "set()"
 
 
+def test_status_imports_no_driver_of_mongodb_and_who_deploys_has_it_before_it_forks():
+    argv = [sys.executable, "-W", "error", "-c"]
+    for module, there in (("worker.cli.status", False), ("worker.bells", True)):
+        asked = f"import sys, {module}; print('pymongo' in sys.modules)"
+        done = subprocess.run([*argv, asked], cwd=TOP, text=True, capture_output=True, check=True)
+        assert done.stdout.strip() == str(there), module
+
+
 def test_each_command_is_imported_without_the_others():
     argv = [sys.executable, "-W", "error", "-c", ALONE]
     done = subprocess.run(argv, cwd=TOP, text=True, capture_output=True, check=True)

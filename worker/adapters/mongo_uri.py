@@ -10,8 +10,6 @@ import re
 import socket
 from typing import Any
 
-from pymongo.uri_parser import parse_uri
-
 from worker.errors import GuardError
 
 THIS_HOST = "host.docker.internal"
@@ -67,6 +65,8 @@ def secrets_of(uri: str) -> tuple[str, ...]:
 
 
 def _parsed(uri: str) -> dict[str, Any]:
+    from pymongo.uri_parser import parse_uri  # noqa: PLC0415 - it brings the whole driver
+
     try:
         return parse_uri(uri, validate=True, warn=False)
     except Exception:  # noqa: BLE001 - the parser raises many kinds, DNS's among them

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker import durable
-from worker.backups.drill import Drilled
+
+if TYPE_CHECKING:
+    from worker.backups.drill import Drilled
 
 View = dict[str, Any]
 
@@ -18,7 +20,7 @@ def read(record: Path) -> View | None:
     return durable.read_or_set_aside(record, _parsed)
 
 
-def passed(record: Path, done: Drilled, at: str) -> None:
+def passed(record: Path, done: "Drilled", at: str) -> None:
     """Record a drill that passed; what failed before is over."""
     found = {
         "passed_at": at,

@@ -19,12 +19,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Collection, Reading
 from worker.backups.manifest import CollectionEntry
 from worker.clock import Clock, parse
+
+if TYPE_CHECKING:
+    from worker.adapters.mongo import Mongo
 
 TRUSTED_FOR = 540  # seconds; see rule 4
 SETTLES_WITHIN = 2.0  # seconds that writes under way get to end before a collection is read
@@ -69,7 +71,7 @@ def same_indexes(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, 
     return sorted(map(json.dumps, one)) == sorted(map(json.dumps, other))
 
 
-def readings(mongo: Mongo, *, expiring: bool = False) -> dict[str, Reading]:
+def readings(mongo: "Mongo", *, expiring: bool = False) -> dict[str, Reading]:
     """Return the counters of every collection, by `database.collection`.
 
     Of expiring (TTL) ones, to which the server itself writes, only if they are asked for.
@@ -108,7 +110,7 @@ def fresh(since: float, moment: Moment) -> bool:
 class Settling:
     """Waits for writes to end, in the course of one backup."""
 
-    def __init__(self, mongo: Mongo, clock: Clock) -> None:
+    def __init__(self, mongo: "Mongo", clock: Clock) -> None:
         self._mongo = mongo
         self._clock = clock
         self._stuck: set[str] = set()

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worker.adapters.mongo import Mongo
 from worker.clock import Clock
 from worker.config import App
+
+if TYPE_CHECKING:
+    from worker.adapters.mongo import Mongo
 
 STAGING = ".sheetanchor-restore"  # in an uploads folder, while a restore is under way
 
@@ -19,7 +22,7 @@ class Source:
     """
 
     app: App
-    mongo: Mongo | None
+    mongo: "Mongo | None"
     clock: Clock
     config_files: tuple[Path, ...] = ()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.adapters import compose as compose_adapter
 from worker.adapters import mongo_address
@@ -13,7 +13,6 @@ from worker.adapters.compose import Compose
 from worker.adapters.containers import Container
 from worker.adapters.engine import Engine
 from worker.adapters.git import Checkout
-from worker.adapters.mongo import Mongo
 from worker.approvals import Approvals
 from worker.cancels import Cancels
 from worker.clock import Clock
@@ -24,6 +23,9 @@ from worker.errors import GuardError
 from worker.release import Release
 from worker.reserve import Reserve
 from worker.state import State
+
+if TYPE_CHECKING:
+    from worker.adapters.mongo import Mongo
 
 Facts = dict[str, Any]
 
@@ -112,7 +114,7 @@ class Attempt:
         return self.state.works / self.id
 
     @cached_property
-    def mongo(self) -> Mongo | None:
+    def mongo(self) -> "Mongo | None":
         """The app's databases, or None. Raises GuardError or UnavailableError."""
         options, env_file = self.deployment.options, self.app.env_path
         if options.get("only") == "env" and env_file and not env_file.exists():
@@ -178,10 +180,12 @@ class Attempt:
         return self.old_release() if self.going_back else self.new_release()
 
 
-def mongo_at(app: App, uri: str | None) -> Mongo | None:
+def mongo_at(app: App, uri: str | None) -> "Mongo | None":
     """Return the app's databases at a URI, or None without one."""
     if uri is None:
         return None
+    from worker.adapters.mongo import Mongo  # noqa: PLC0415 - `status` needs no driver
+
     admin = app.data.mongodb_admin_file
     return Mongo.connect(uri, app.data.databases, admin.read_text().strip() if admin else None)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.adapters.git import Checkout
-from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_server import Reading
 from worker.backups import catalogue, difference, proof
 from worker.backups import make as making
@@ -17,6 +17,9 @@ from worker.config import App
 from worker.errors import BackupError, CommandError, GuardError, RestoreError
 from worker.steps import lend
 from worker.steps.attempt import Attempt, Facts
+
+if TYPE_CHECKING:
+    from worker.adapters.mongo import Mongo
 
 READ_BACK = 0.3  # of a backup's time at most: reading it back, linked files too
 CHOICES = (
@@ -42,7 +45,7 @@ def source(attempt: Attempt) -> Source:
     return source_of(attempt.app, attempt.mongo, attempt.clock)
 
 
-def source_of(app: App, mongo: Mongo | None, clock: Clock) -> Source:
+def source_of(app: App, mongo: "Mongo | None", clock: Clock) -> Source:
     """Return an app's data, where it lives now."""
     there = tuple(path for path in config_files(app) if path.is_file())
     return Source(app=app, mongo=mongo, clock=clock, config_files=there)

@@ -8,16 +8,19 @@ back in time. What of this the configuration alone shows is refused when it is r
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.abandoned import abandoned
 from worker.adapters import compose
 from worker.adapters.containers import Container
-from worker.adapters.mongo import Mongo
 from worker.adapters.mongo_address import Address
 from worker.config import App
 from worker.errors import CommandError, GuardError, UnavailableError, UsageError
 from worker.state import State
 from worker.steps.attempt import Attempt, mongo_at, mongodb_uri
+
+if TYPE_CHECKING:
+    from worker.adapters.mongo import Mongo
 
 Say = Callable[[str], object]
 
@@ -92,7 +95,7 @@ def judge_database(attempt: Attempt) -> None:
 
 
 def judge_name(
-    uri: str, database: str, mongo: Mongo, *, others: Iterable[App], state: State, say: Say
+    uri: str, database: str, mongo: "Mongo", *, others: Iterable[App], state: State, say: Say
 ) -> None:
     """Refuse to load a backup into a database that another app's `data.mongodb` names."""
     place = Address.of(uri, (database,))
@@ -104,7 +107,7 @@ def judge_name(
 
 
 def _sharing(
-    mine: Address, mongo: Mongo | None, others: Iterable[App], state: State, say: Say
+    mine: Address, mongo: "Mongo | None", others: Iterable[App], state: State, say: Say
 ) -> Iterator[tuple[App, frozenset[str]]]:
     """Yield the other apps that name one of these databases, and which."""
     for other in others:
@@ -118,7 +121,7 @@ def _sharing(
             yield other, shared
 
 
-def _shared(mongo: Mongo | None, mine: Address, other: App, uri: str) -> frozenset[str]:
+def _shared(mongo: "Mongo | None", mine: Address, other: App, uri: str) -> frozenset[str]:
     """Return the databases that are the same ones; servers are asked who they are."""
     theirs = Address.of(uri, other.data.databases)
     names = mine.databases & theirs.databases if theirs else frozenset[str]()
@@ -128,7 +131,7 @@ def _shared(mongo: Mongo | None, mine: Address, other: App, uri: str) -> frozens
     return names if _one_server(mongo, there) else frozenset()
 
 
-def _one_server(one: Mongo | None, other: Mongo | None) -> bool:
+def _one_server(one: "Mongo | None", other: "Mongo | None") -> bool:
     if one is None or other is None:
         return False
     with other:
