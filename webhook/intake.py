@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
 
 from webhook.event import Push
 from worker import queue
@@ -92,10 +93,13 @@ class Intake:
     def _accept(self, *, guid: str | None, **asked: Any) -> tuple[str, bool]:
         now = self.clock.now()
         deployment = Deployment(id=new_id(now), queued_at=rfc3339(now), **asked)
-        accepted, is_new = self.ledger.accept(deployment, guid=guid)
+
+        def ring(pipeline: Pipeline) -> None:
+            queue.ring(self.redis, deployment.app, deployment.id, pipeline=pipeline)
+
+        accepted, is_new = self.ledger.accept(deployment, guid=guid, ring=ring)
         if is_new:
             log.info("deployment.queued", extra=_audit(deployment))
-            self.ring(deployment.app, deployment.id)
         return accepted, is_new
 
     def ring(self, app: str, about: str, *, slow: bool = False) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
@@ -95,8 +96,12 @@ def queue(redis: Redis, host: str | None = None, *, slow: bool = False) -> Queue
     )
 
 
-def ring(redis: Redis, app: str, about: str, *, slow: bool = False) -> None:
+def ring(
+    redis: Redis, app: str, about: str, *, slow: bool = False, pipeline: Pipeline | None = None
+) -> None:
     """Ask this host's workers to look at the app; asking twice is harmless.
+
+    With `pipeline`, when that is executed.
 
     `about` is the id of a deployment or request. Raises UnavailableError. When that is
     stored it is no reason to fail: a worker finds it within 5 s.
@@ -109,6 +114,7 @@ def ring(redis: Redis, app: str, about: str, *, slow: bool = False) -> None:
             result_ttl=RESULT_TTL,
             failure_ttl=FAILURE_TTL,
             description=f"{app} {about}",
+            pipeline=pipeline,
         )
     except RedisError as error:
         raise UnavailableError(

@@ -31,8 +31,9 @@ from worker.deployment import Deployment, Status
 from worker.deployment import view as view_of
 from worker.errors import NotFoundError
 from worker.ledger import counts
+from worker.ledger.accepting import Ring, accept
 from worker.ledger.connection import check, connect, private_socket, translated, url_of
-from worker.ledger.scripts import ACCEPT, LOG, PUBLISH
+from worker.ledger.scripts import LOG, PUBLISH
 
 __all__ = ["Ledger", "Page", "check", "connect", "private_socket", "url_of"]
 
@@ -67,21 +68,20 @@ class Ledger:
     def __init__(self, redis: Redis) -> None:
         self.counts = counts.Counts(redis)
         self._redis: Any = redis  # redis-py's types say that any reply may be of any shape
-        self._accept: Any = redis.register_script(ACCEPT)
         self._publish = redis.register_script(PUBLISH)
         self._log: Any = redis.register_script(LOG)
 
-    def accept(self, deployment: Deployment, *, guid: str | None) -> tuple[str, bool]:
+    def accept(
+        self, deployment: Deployment, *, guid: str | None, ring: Ring = lambda _: None
+    ) -> tuple[str, bool]:
         """Store a queued deployment, once for each delivery; return its id and whether it is new.
 
-        A delivery seen before returns the id it became then, and stores nothing.
+        A delivery seen before returns the id it became then. `ring` adds its bell to the act.
         """
         remember = DELIVERY_DAYS * 86_400 if guid else 0
         delivery = _key("delivery", deployment.app, guid or "")
         content = _content(view_of(deployment), deployment)
-        with translated():
-            found, is_new = self._accept([*_keys(*content[:2]), delivery], [*content, remember])
-        return found.decode(), bool(is_new)
+        return accept(self._redis, [*_keys(*content[:2]), delivery], [*content, remember], ring)
 
     def publish(self, view: Mapping[str, Any], deployment: Deployment | None = None) -> None:
         """Store the newest view; with `deployment`, also what was asked for.
