@@ -81,6 +81,7 @@ def test_push_waits_visibly_for_its_ci_and_is_shown_at_github(world, github):
     waits = f"It waits for a successful CI run of {revision[:12]}."
     assert until(why, "the reason is shown") == waits
     assert world.api("GET", f"/deployments/{deployment}")[1]["reason"] == waits
+    assert f"{deployment} deploy queued: {waits}" in world.cli("status", world.name).stdout
     until(lambda: state(world, github, revision) == "pending", "GitHub shows that it waits")
     ran(world, revision, event="issue_comment")  # anybody's
     ran(world, revision, head_repository={"full_name": "mallory/shop"})

@@ -84,7 +84,7 @@ def app(one: View) -> list[str]:
         "asked for": "; ".join(f"{a['verb']} by {a['by']}, at {a['at']}" for a in one["requests"]),
         "tried again": f"after {again['until']}: {again['reason']}" if again else None,
         "remote": f"does not answer since {remote['since']}: {remote['why']}" if remote else None,
-        "last deployment": f"{last['id']} {last['kind']} {last['status']}" if last else "none",
+        "last deployment": _last(last) if last else "none",
         "last verified backup": one["last_verified_backup"] or "none",
         "next backup": scheduled.get("next"),
         "backup failed": _failed(scheduled.get("failed")),
@@ -96,6 +96,12 @@ def app(one: View) -> list[str]:
     }
     more = _offsite(one) + _notices(one["notify"] or {}) + _set_aside(one["set_aside"])
     return fields(shown) + more + containers(one["containers"])
+
+
+def _last(one: View) -> str:
+    """Return the newest deployment in a line; of one that waits also why."""
+    why = f": {one['reason']}" if one["status"] == "queued" and one["reason"] else ""
+    return f"{one['id']} {one['kind']} {one['status']}{why}"
 
 
 def _set_aside(refs: Iterable[View]) -> list[str]:
