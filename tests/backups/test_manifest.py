@@ -8,7 +8,7 @@ import pytest
 
 from worker.backups import manifest as manifests
 from worker.backups.catalogue import Backup
-from worker.backups.file_list import FileEntry
+from worker.backups.file_list import FileEntry, Files
 from worker.backups.manifest import Manifest
 from worker.errors import BackupError
 
@@ -99,6 +99,18 @@ def test_files_are_put_into_words_once_however_often_they_are_written(tmp_path, 
     manifests.write(tmp_path, again)
     assert not any("uploads/" in text for text in texts)
     assert manifests.read(tmp_path) == replace(several(), verified_at="now")
+
+
+def test_what_an_earlier_manifest_has_in_words_is_taken_from_it(tmp_path, monkeypatch):
+    manifests.write(tmp_path, several())
+    earlier = manifests.read(tmp_path).files
+    new = entry("new")
+    wanted = [new, earlier[2], *earlier[:2], earlier[1]._replace(size=7)]
+    texts, dumps = [], json.dumps
+    monkeypatch.setattr(json, "dumps", lambda value: texts.append(dumps(value)) or texts[-1])
+    assert Files(wanted, earlier).text == b",\n".join(Files([one]).text for one in wanted)
+    assert [text.count("uploads/") for text in texts] == [2, 1, 1, 1, 1, 1]
+    assert Files([], earlier).text == Files([]).text == b""
 
 
 @pytest.mark.parametrize("layout", [{"indent": 1}, {"separators": (",", ":")}])

@@ -35,7 +35,7 @@ def describe(
     name: str,
     begun: datetime,
     dumped: Dumped,
-    kept: list[FileEntry],
+    kept: Files,
     moved: Sequence[str],
     warnings: list[str],
 ) -> Manifest:
@@ -61,7 +61,7 @@ def describe(
         server=_server(source.mongo),
         databases=databases,
         uploads=list(source.app.data.uploads),
-        files=Files(kept),
+        files=kept,
         warnings=[*warnings, *_left_out(source.mongo)],
         bytes=_bytes(databases, kept),
     )

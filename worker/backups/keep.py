@@ -21,7 +21,7 @@ from worker.backups.file_entries import (
     is_still,
     looks_same,
 )
-from worker.backups.file_list import FileEntry
+from worker.backups.file_list import FileEntry, Files
 from worker.backups.links import Links
 from worker.backups.progress import Progress
 from worker.backups.source import STAGING, Source
@@ -95,15 +95,16 @@ class Keep:
         earlier = self._before.get(stored)
         return earlier is not None and is_same_file(earlier, seen)
 
-    def run(self) -> list[FileEntry]:
+    def run(self) -> Files:
         """Return what was copied: folders before what is in them."""
-        kept = []
+        kept: list[FileEntry] = []
         with Tree(self._folder) as backup:
             for root in self._source.app.data.uploads:
                 kept += self._uploads(backup, root)
             for stored, path in self._source.stored_config().items():
                 kept += self._config(backup, stored, path)
-        return kept
+        earlier = self._links.manifest.files if self._links.manifest else ()
+        return Files(kept, earlier)
 
     def _uploads(self, backup: Tree, root: str) -> list[FileEntry]:
         try:
