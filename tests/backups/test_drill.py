@@ -190,22 +190,26 @@ def test_user_that_may_not_restore_there_is_told_which_role(guarded, tmp_path):
     with thynk_on(guarded, tmp_path / "checkout") as thynk:
         thynk.db.users.insert_one({"_id": 1})
         backup = thynk.backup()
-        roles = [{"role": "readWrite", "db": "thynk"}, {"role": "restore", "db": "admin"}]
+        roles = [{"role": "readWrite", "db": "thynk"}]
         thynk.client.thynk.command("createUser", "app", pwd="app", roles=roles)
         uri = guarded.replace("root:root", "app:app").replace(
             "authSource=admin", "authSource=thynk"
         )
         with Mongo.connect(uri, ("thynk",)) as mongo:
             source = type(thynk.source)(app=thynk.source.app, mongo=mongo, clock=thynk.source.clock)
-            with pytest.raises(GuardError) as refused:
-                drill(source, backup, lambda _: None)
-            assert f'{{role: "readWrite", db: "{SCRATCH}"}}' in refused.value.remedy
+            for _ in ("may not even look there", "may not read there"):
+                with pytest.raises(GuardError) as refused:
+                    drill(source, backup, lambda _: None)
+                assert f'{{role: "readWrite", db: "{SCRATCH}"}}' in refused.value.remedy
+                with pytest.raises(GuardError) as elsewhere:
+                    restore(source, backup, to_database="thynk_look", report=lambda _: None)
+                assert '{role: "readWrite", db: "thynk_look"}' in elsewhere.value.remedy
+                with MongoClient(guarded) as client:
+                    granted = [{"role": "restore", "db": "admin"}]
+                    client.thynk.command("grantRolesToUser", "app", roles=granted)
             with MongoClient(guarded) as client:
                 granted = [{"role": "readWrite", "db": SCRATCH}]
                 client.thynk.command("grantRolesToUser", "app", roles=granted)
-            with pytest.raises(GuardError) as elsewhere:
-                restore(source, backup, to_database="thynk_look", report=lambda _: None)
-            assert '{role: "readWrite", db: "thynk_look"}' in elsewhere.value.remedy
             assert drill(source, backup, lambda _: None).documents == 1
             with MongoClient(guarded) as client:
                 client.thynk.command("dropUser", "app")

@@ -4,6 +4,8 @@ A `readWrite` user can make a backup and may not restore it (no insert past a
 validator; measured). To find that out on the way back is too late.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -93,6 +95,15 @@ def check_restorable(writer: Writer, user: tuple[str, str] | None, *, series: bo
             f"{error.message}",
             remedy=error.remedy,
         ) from error
+
+
+@contextmanager
+def looking(writer: Writer, user: tuple[str, str] | None) -> Iterator[None]:
+    """Name the role where the user may not even look into a database to restore into."""
+    try:
+        yield
+    except GuardError as error:
+        raise _not_allowed(writer.name, user, error) from error
 
 
 def _rehearse(writer: Writer) -> None:

@@ -59,8 +59,10 @@ def load_into(
     if database in target.mongo.databases:
         raise UsageError(f"The database {database} is live.", remedy=ANOTHER)
     writer = target.mongo.writer(database)
-    writer.drop_ours()
-    if there := sorted(name for name in writer.names() if not name.startswith("system.")):
+    with mongo_guards.looking(writer, target.mongo.restores_as):
+        writer.drop_ours()
+        names = writer.names()
+    if there := sorted(name for name in names if not name.startswith("system.")):
         raise UsageError(
             f"The database {database} is not empty: it has {', '.join(there[:NAMED])}.",
             remedy=ANOTHER,

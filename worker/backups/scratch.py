@@ -85,7 +85,9 @@ class Scratch:
         self._clean_folder()
 
     def _clean_database(self, writer: Writer) -> None:
-        names = writer.names()
+        user = self.source.mongo.restores_as if self.source.mongo else None
+        with mongo_guards.looking(writer, user):
+            names = writer.names()
         data = [name for name in names if name not in (MARK, VIEWS)]
         if set(names) <= {VIEWS}:
             return
