@@ -132,6 +132,7 @@ def end_of(arena, identity):
 
 def each_fsync(arena, kind, first, record_property):
     """Kill at each nth from the first on, up to the last; show how it ended."""
+    arena.ready()  # or the worker's first look brings the head before the command does
     identity, _, last = traced(arena, kind)
     assert end_of(arena, identity) in ("succeeded", "rolled_back")
     arena.check()
