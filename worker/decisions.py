@@ -118,15 +118,20 @@ def pause(failures: int) -> timedelta:
     return min(timedelta(minutes=2 ** min(failures - 1, 10)), LONGEST_PAUSE)
 
 
-def is_put_off(decisions: dict[str, Any], head: str | None, now: datetime) -> bool:
-    """Return whether the head's next try is still to come.
+def is_ahead(moment: str, now: datetime) -> bool:
+    """Return whether the time of a next try is still to come.
 
-    A time further away than the longest pause is a clock's that was set back.
+    One further away than the longest pause is a clock's that was set back.
     """
+    return timedelta(0) < parse(moment) - now <= LONGEST_PAUSE
+
+
+def is_put_off(decisions: dict[str, Any], head: str | None, now: datetime) -> bool:
+    """Return whether the head's next try is still to come."""
     entry = decisions["put_off"]
     if entry is None or (head and entry["revision"] not in (head, None)):
         return False
-    return timedelta(0) < parse(entry["until"]) - now <= LONGEST_PAUSE
+    return is_ahead(entry["until"], now)
 
 
 def in_turn(

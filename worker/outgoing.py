@@ -10,14 +10,13 @@ It is written by the holder of the app's slow lock only; anybody may look.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from worker import durable
 from worker.clock import Clock, parse, rfc3339
 from worker.config import App
-from worker.decisions import LONGEST_PAUSE, pause
+from worker.decisions import is_ahead, pause
 from worker.state import State
 
 PING = "ping"
@@ -95,11 +94,7 @@ class Outgoing:
     def _is_due(self, entry: Entry, newest: str) -> bool:
         if entry["backup"] == newest:
             return False
-        if entry["retry_at"] is None:
-            return True
-        # One further away than the longest pause is a clock's that was set.
-        left = parse(entry["retry_at"]) - self.clock.now()
-        return not timedelta(0) < left <= LONGEST_PAUSE
+        return entry["retry_at"] is None or not is_ahead(entry["retry_at"], self.clock.now())
 
     def _after(self, tries: int) -> str:
         return rfc3339(self.clock.now() + pause(tries))

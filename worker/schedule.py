@@ -19,7 +19,7 @@ from typing import Any, Self
 from worker import cron, durable
 from worker.clock import Clock, parse, rfc3339
 from worker.config import App
-from worker.decisions import LONGEST_PAUSE, pause
+from worker.decisions import is_ahead, pause
 from worker.state import State
 
 BACKUP, DRILL = ("backup", "drill")
@@ -119,8 +119,8 @@ _NEW: Entry = dict.fromkeys(("cron", "handled", "tries", "retry_at", "failed", "
 
 
 def _is_due(entry: Entry, now: datetime) -> bool:
-    if entry["retry_at"]:  # one further away than the longest pause is a clock's that was set
-        return not timedelta(0) < parse(entry["retry_at"]) - now <= LONGEST_PAUSE
+    if entry["retry_at"]:
+        return not is_ahead(entry["retry_at"], now)
     return cron.next_after(entry["cron"], parse(entry["handled"])) <= now
 
 

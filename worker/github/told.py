@@ -15,10 +15,10 @@ from typing import Any
 
 from worker import durable
 from worker.clock import Clock, parse, rfc3339
+from worker.decisions import LONGEST_PAUSE, is_ahead
 from worker.errors import LimitedError, SheetanchorError
 
 FIRST_PAUSE = timedelta(seconds=10)
-LONGEST_PAUSE = timedelta(hours=1)
 
 Entry = dict[str, Any]
 
@@ -40,10 +40,7 @@ class Told:
 
     def must_wait(self, told: Entry) -> bool:
         """Return whether the next try is still to come."""
-        if told["retry_at"] is None:
-            return False
-        # One further away than the longest pause is a clock's that was set.
-        return timedelta(0) < parse(told["retry_at"]) - self.clock.now() <= LONGEST_PAUSE
+        return told["retry_at"] is not None and is_ahead(told["retry_at"], self.clock.now())
 
     def note(self, kind: str, name: str, entry: Entry) -> None:
         """Note what was told of one revision or deployment; what failed before is over."""

@@ -10,13 +10,12 @@ It is written by the holder of the app's noticing lock only; anybody may look.
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from worker import durable
 from worker.clock import Clock, parse, rfc3339
-from worker.decisions import LONGEST_PAUSE, pause
+from worker.decisions import is_ahead, pause
 from worker.deployment import new_id
 from worker.errors import SheetanchorError
 from worker.notify.conditions import Message
@@ -104,10 +103,7 @@ class Outbox:
             self._write({**box, "messages": [one for one in box["messages"] if one["waits"]]})
 
     def _is_due(self, wait: Mapping[str, Any]) -> bool:
-        if wait["retry_at"] is None:
-            return True
-        # One further away than the longest pause is a clock's that was set.
-        return not timedelta(0) < parse(wait["retry_at"]) - self.clock.now() <= LONGEST_PAUSE
+        return wait["retry_at"] is None or not is_ahead(wait["retry_at"], self.clock.now())
 
     def _without(self, message: str, target: str) -> Entry:
         box = self.read()
